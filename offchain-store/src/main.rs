@@ -1,0 +1,2 @@
+//! The program `pakit`.
+fn main() {}
