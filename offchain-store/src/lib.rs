@@ -1,1 +1,8 @@
-//! Placeholder.
+//! Files become content-addressed, deduplicated, compressed blocks of a DAG under an append-only Merkle log.
+
+pub mod backend;
+pub mod block;
+pub mod cid;
+
+pub use backend::{BackendError, DagBackend};
+pub use block::{DagBlock, DagBuilder, NewBlock};

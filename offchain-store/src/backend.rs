@@ -1,0 +1,269 @@
+//! What the store needs of a place that keeps blocks: the trait [`DagBackend`], its rows and its errors.
+//!
+//! A backend keeps, finds and atomically commits. It decides nothing: which parents a block gets, how content is cut and
+//! what is hashed is settled above it, so that the same commits give the same log in every implementation. The
+//! implementations stand beside this file: [`crate::memory`] and [`crate::sqlite`], under one conformance suite.
+
+use crate::block::DagBlock;
+use pakit_primitives::{BlockHash, Compression, ContentHash, MetadataHash, hasher::Digest};
+use std::{ops::RangeInclusive, path::PathBuf};
+
+/// What makes two puts the same block: equal content under an equal codec with equal metadata.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct BlockKey {
+    /// Multicodec of the content.
+    pub codec: u32,
+    /// BLAKE3 of the content.
+    pub content_hash: ContentHash,
+    /// BLAKE3 of the metadata map, or zeros.
+    pub metadata_hash: MetadataHash,
+}
+
+/// What is known of a payload without reading it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PayloadInfo {
+    /// Plaintext bytes.
+    pub original_size: u64,
+    /// Stored bytes, chunks shared within the content counted as often as they occur.
+    pub stored_size: u64,
+    /// Compression of most of those bytes; of the chunk itself for a payload that is one chunk.
+    pub compression: Compression,
+    /// Whether the bytes are still there. Removing a payload keeps its row, because headers name its hash.
+    pub is_kept: bool,
+}
+
+/// A chunk's place in a content.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ChunkRef {
+    /// First byte of the chunk in the content.
+    pub offset: u64,
+    /// BLAKE3 of the chunk's plaintext. A content of one chunk has the chunk's hash as its own.
+    pub chunk_hash: ContentHash,
+    /// Plaintext bytes, at least 1 except for the empty content.
+    pub original_size: u32,
+}
+
+/// A chunk as it is stored.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredChunk {
+    /// BLAKE3 of the plaintext.
+    pub chunk_hash: ContentHash,
+    /// How `bytes` are compressed.
+    pub compression: Compression,
+    /// Plaintext bytes.
+    pub original_size: u32,
+    /// The stored bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Names a content that is being written and whose hash is not known yet. Never 0, unique within one writer's life.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct StagingId(pub u64);
+
+/// A content of several chunks, complete with this batch. (A content of one chunk is that chunk and needs no entry.)
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewContent {
+    /// BLAKE3 of the whole plaintext.
+    pub content_hash: ContentHash,
+    /// Size, stored size and compression of the whole.
+    pub info: PayloadInfo,
+    /// Chunks staged by earlier batches or this one come first, under this name.
+    pub staged: Option<StagingId>,
+    /// The remaining chunks, in order.
+    pub chunks: Vec<ChunkRef>,
+}
+
+/// An inner node of the log: the complete subtree over 2^level leaves from `index` x 2^level on, level at least 1.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LogNode {
+    /// Height above the leaves.
+    pub level: u32,
+    /// Place among the nodes of its level.
+    pub index: u64,
+    /// RFC 6962 hash.
+    pub hash: Digest,
+}
+
+/// Everything that becomes visible at once, or not at all. Applied in the order of the fields.
+#[derive(Clone, Default, Debug)]
+pub struct WriteBatch {
+    /// Chunks, each stored unless its hash is kept already. A chunk whose payload had been removed is kept again.
+    pub chunks: Vec<StoredChunk>,
+    /// Chunk lists of contents that go on in a later batch. What is staged when a writer opens the backend belongs to a
+    /// writer that died, and is dropped then.
+    pub staged: Vec<(StagingId, Vec<ChunkRef>)>,
+    /// Staged contents that are given up: unreadable to the end, or found to be kept already.
+    pub abandoned: Vec<StagingId>,
+    /// Contents of several chunks.
+    pub contents: Vec<NewContent>,
+    /// Metadata maps by hash, dag-cbor.
+    pub metadata: Vec<(MetadataHash, Vec<u8>)>,
+    /// Blocks in log order. The first one's leaf index is the size of the log.
+    pub blocks: Vec<DagBlock>,
+    /// Inner nodes that these blocks complete.
+    pub log_nodes: Vec<LogNode>,
+}
+
+impl WriteBatch {
+    /// Whether committing would change nothing.
+    pub fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+            && self.staged.is_empty()
+            && self.abandoned.is_empty()
+            && self.contents.is_empty()
+            && self.metadata.is_empty()
+            && self.blocks.is_empty()
+    }
+}
+
+/// Sums over all blocks and payloads, kept up to date by each commit, so that reading them costs no scan.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Totals {
+    /// Blocks: the size of the log.
+    pub blocks: u64,
+    /// Parent-child edges.
+    pub edges: u64,
+    /// Greatest depth.
+    pub depth_max: u32,
+    /// Sum of all depths.
+    pub depth_sum: u64,
+    /// Slices in all blocks: `slices_before` of the next one.
+    pub slices: u64,
+    /// Sum of the original sizes of all blocks.
+    pub original_bytes: u64,
+    /// Sum of the stored sizes of all blocks, shared chunks counted each time.
+    pub referenced_bytes: u64,
+    /// Plaintext bytes of the distinct chunks that are kept.
+    pub unique_bytes: u64,
+    /// Stored bytes of the distinct chunks that are kept.
+    pub stored_bytes: u64,
+    /// Distinct chunks that are kept.
+    pub chunks: u64,
+    /// Blocks without children.
+    pub frontier: u64,
+}
+
+/// Why a backend could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackendError {
+    /// No repository is there.
+    #[error("there is no repository in {}", .0.display())]
+    NotFound(PathBuf),
+    /// A repository is there already.
+    #[error("{} already holds a repository", .0.display())]
+    AlreadyExists(PathBuf),
+    /// Another process has the repository open for writing.
+    #[error("{} is being written by another process", .0.display())]
+    Locked(PathBuf),
+    /// Opened for reading, or on a file system that is.
+    #[error("the repository cannot be written: {}", .0.display())]
+    ReadOnly(PathBuf),
+    /// Written by a newer version of this software.
+    #[error("the repository has format version {found}; this program knows versions up to {supported}")]
+    NewerVersion {
+        /// The repository's.
+        found: u32,
+        /// The greatest one known here.
+        supported: u32,
+    },
+    /// What is stored contradicts itself. The text says what and where.
+    #[error("the repository is damaged: {0}")]
+    Damaged(String),
+    /// A batch that does not continue the log, or names what is not there. Nothing of it was committed.
+    #[error("the batch does not fit the repository: {0}")]
+    BatchMisfit(&'static str),
+    /// No room is left on the disk. Nothing of the batch was committed.
+    #[error("the disk is full")]
+    DiskFull,
+    /// A file of the repository could not be opened, locked or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The database below failed.
+    #[error("the database failed: {0}")]
+    Database(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Keeps blocks, their payloads and their log.
+///
+/// All methods may be called from many threads. Reads see a committed state, and each sees everything committed before it
+/// began. Lists are in ascending order, hold at most `limit` items and continue after the item named by `after`.
+pub trait DagBackend: Send + Sync {
+    /// Sums over everything kept.
+    fn totals(&self) -> Result<Totals, BackendError>;
+
+    /// The block at a place in the log. Its header was checked against its stored block hash.
+    fn block(&self, leaf_index: u64) -> Result<Option<DagBlock>, BackendError>;
+
+    /// Where a block stands in the log.
+    fn find_block(&self, block_hash: &BlockHash) -> Result<Option<u64>, BackendError>;
+
+    /// Where the block of this content, codec and metadata stands in the log.
+    fn find_key(&self, key: &BlockKey) -> Result<Option<u64>, BackendError>;
+
+    /// Blocks with this content, whatever their codec and metadata.
+    fn find_content(
+        &self,
+        content_hash: &ContentHash,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<u64>, BackendError>;
+
+    /// Hash of the complete subtree over 2^level leaves from `index` x 2^level on; level 0 gives block hashes.
+    fn log_node(&self, level: u32, index: u64) -> Result<Option<Digest>, BackendError>;
+
+    /// Blocks that name this one as a parent.
+    fn children(&self, leaf_index: u64, after: Option<u64>, limit: usize) -> Result<Vec<u64>, BackendError>;
+
+    /// How many blocks name this one as a parent.
+    fn child_count(&self, leaf_index: u64) -> Result<u64, BackendError>;
+
+    /// Blocks without children.
+    fn frontier(&self, after: Option<u64>, limit: usize) -> Result<Vec<u64>, BackendError>;
+
+    /// (depth, leaf index) of the blocks within these depths.
+    fn by_depth(
+        &self,
+        depths: RangeInclusive<u32>,
+        after: Option<(u32, u64)>,
+        limit: usize,
+    ) -> Result<Vec<(u32, u64)>, BackendError>;
+
+    /// (timestamp in Unix milliseconds, leaf index) of the blocks within these times.
+    fn by_time(
+        &self,
+        times_ms: RangeInclusive<u64>,
+        after: Option<(u64, u64)>,
+        limit: usize,
+    ) -> Result<Vec<(u64, u64)>, BackendError>;
+
+    /// What is known of a content or chunk.
+    fn payload(&self, content_hash: &ContentHash) -> Result<Option<PayloadInfo>, BackendError>;
+
+    /// The chunks of a content from the one that holds byte `from` on. A content of one chunk lists itself. A content that
+    /// is unknown or was removed lists nothing.
+    fn chunks(&self, content_hash: &ContentHash, from: u64, limit: usize) -> Result<Vec<ChunkRef>, BackendError>;
+
+    /// A chunk's stored bytes; they are not checked here.
+    fn chunk(&self, chunk_hash: &ContentHash) -> Result<Option<StoredChunk>, BackendError>;
+
+    /// A metadata map.
+    fn metadata(&self, metadata_hash: &MetadataHash) -> Result<Option<Vec<u8>>, BackendError>;
+
+    /// A named value that belongs to the repository (its name, its parent strategy).
+    fn setting(&self, key: &str) -> Result<Option<Vec<u8>>, BackendError>;
+
+    /// Sets a named value, durably.
+    fn set_setting(&self, key: &str, value: &[u8]) -> Result<(), BackendError>;
+
+    /// Commits a batch: on return it is on the disk (as far as the backend has one), on an error nothing of it is.
+    fn commit(&self, batch: WriteBatch) -> Result<(), BackendError>;
+
+    /// Hashes of all kept chunks, in ascending order of the hashes, for audits.
+    fn chunk_hashes(&self, after: Option<ContentHash>, limit: usize) -> Result<Vec<ContentHash>, BackendError>;
+}
