@@ -19,9 +19,14 @@ pub trait Hasher {
 
     /// Chaining value of the BLAKE3 chunk at `index` in an input of at least two chunks (BLAKE3 paper, section 2.4).
     ///
-    /// `slice` holds 1 to 1,024 bytes. The caller has checked that; a longer slice gives a value that no tree contains.
+    /// `slice` holds 1 to 1,024 bytes and `index` is below 2^54. The caller has checked that. What is longer is cut, and an
+    /// empty slice, which is no chunk of such an input, gives a value that no tree contains.
     fn blake3_slice(index: u64, slice: &[u8]) -> Digest {
-        // `set_input_offset` wants a multiple of 1,024; the product cannot overflow for an index below 2^43.
+        if slice.is_empty() {
+            // `finalize_non_root` panics without input. A root's flags never make a chaining value.
+            return Self::blake3(slice);
+        }
+        // `set_input_offset` panics unless it is given a multiple of 1,024, which a saturated product is not.
         let offset = index.saturating_mul(1024) & !1023;
         let mut hasher = blake3::Hasher::new();
         hasher.set_input_offset(offset).update(slice.get(..1024).unwrap_or(slice));

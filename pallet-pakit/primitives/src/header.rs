@@ -414,3 +414,74 @@ impl Reader<'_> {
         self.array::<HASH_BYTES>()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::hasher::SoftwareHasher;
+    use hex_literal::hex;
+
+    #[test]
+    fn header_bytes_and_block_hashes_are_frozen() {
+        let genesis_hash = BlockHash::new(hex!("bc80d0ef5f04583cddbef83cbe26884208d35bc24d170c45aad29131d45b8c4b"));
+        let header = Header {
+            leaf_index: 1,
+            parents: Parents::from_slice(&[Parent { leaf_index: 0, block_hash: genesis_hash }]).unwrap(),
+            depth: 1,
+            timestamp_ms: 1_700_000_000_001,
+            slices_before: 1,
+            content_hash: ContentHash::new(SoftwareHasher::blake3(b"document 1\n")),
+            codec: 0x55,
+            original_size: 11,
+            stored_size: 11,
+            compression: Compression::None,
+            metadata_hash: MetadataHash::NONE,
+        };
+        let bytes = hex!(
+            "504b54310100000000000000040000000000000000bc80d0ef5f04583cddbef83cbe26884208d35bc24d170c45aad29131d45b8c4b"
+            "010000000168e5cf8b0100000100000000000000e9df57b05bac72977234bd21117664b899b7ff3219168d09146d4920d4ee246d"
+            "550000000b000000000000000b00000000000000000000000000000000000000000000000000000000000000000000000000000000"
+        );
+        assert_eq!(header.to_bytes(), bytes);
+        assert_eq!(Header::decode(&bytes).unwrap(), header);
+        assert_eq!(
+            header.block_hash::<SoftwareHasher>().to_bytes(),
+            hex!("c3a62332014a78e56f2adeff76babaa190a211ccfaee9c375cab12985e3a3551")
+        );
+        assert_eq!(
+            genesis().block_hash::<SoftwareHasher>(),
+            genesis_hash,
+            "genesis of the worked example in docs/formats.md"
+        );
+    }
+
+    fn genesis() -> Header {
+        let mut content = [0; 36];
+        content[32..].copy_from_slice(b"demo");
+        Header {
+            leaf_index: 0,
+            parents: Parents::none(),
+            depth: 0,
+            timestamp_ms: 1_700_000_000_000,
+            slices_before: 0,
+            content_hash: ContentHash::new(SoftwareHasher::blake3(&content)),
+            codec: 0x55,
+            original_size: 36,
+            stored_size: 36,
+            compression: Compression::None,
+            metadata_hash: MetadataHash::NONE,
+        }
+    }
+
+    #[test]
+    fn compression_codes_are_frozen() {
+        let codes = Compression::ALL.map(|compression| (compression.code(), compression.encode()));
+        assert_eq!(codes, [0u8, 1, 2, 3, 4].map(|code| (code, alloc::vec![code])));
+        for code in 0..=u8::MAX {
+            assert_eq!(Compression::from_code(code).map(Compression::code), (code < 5).then_some(code));
+            assert_eq!(Compression::decode(&mut &[code][..]).is_ok(), code < 5);
+        }
+    }
+}

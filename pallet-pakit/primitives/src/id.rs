@@ -75,10 +75,14 @@ id_type!(
 );
 id_type!(
     /// RFC 6962 root of a log of some size. It says nothing without that size; see [`crate::log::Head`].
+    ///
+    /// Frozen bytes: `log::tests::head_bytes_are_frozen`.
     LogRoot
 );
 id_type!(
     /// BLAKE3-256 of a metadata map's dag-cbor bytes, or 32 zero bytes where a block has no metadata.
+    ///
+    /// Frozen bytes: `header::tests::header_bytes_and_block_hashes_are_frozen`.
     MetadataHash
 );
 

@@ -4,7 +4,7 @@ use crate::{
     hasher::{Digest, Hasher},
     header::{Header, HeaderError, hash_header_bytes},
     id::BlockHash,
-    log::{Head, LogError, verify_inclusion},
+    log::{Head, LogError, check_path, verify_inclusion},
 };
 
 /// Most headers in a lineage proof, the ancestor's with it.
@@ -65,9 +65,17 @@ pub fn verify_lineage_to_ancestor<H: Hasher>(
     head: &Head,
     path: &[Digest],
 ) -> Result<(BlockHash, Header), LineageError> {
+    check_count(ancestors.len())?;
+    let last = ancestors.last().ok_or(LineageError::Empty)?;
+    // The path is as long as the last header's index demands. Known before the walk, so that no hash is spent on it.
+    check_path(Header::decode(last.as_ref())?.leaf_index, head.size, path.len())?;
     let (hash, ancestor) = walk::<H>(block, ancestors)?.ok_or(LineageError::Empty)?;
     verify_inclusion::<H>(head, ancestor.leaf_index, &hash, path)?;
     Ok((hash, ancestor))
+}
+
+fn check_count(headers: usize) -> Result<(), LineageError> {
+    if headers > LINEAGE_HEADERS_MAX { Err(LineageError::TooLong) } else { Ok(()) }
 }
 
 /// Checks each step; gives the last header with its hash, or nothing for no headers.
@@ -75,9 +83,7 @@ fn walk<H: Hasher>(
     block: &Header,
     ancestors: &[impl AsRef<[u8]>],
 ) -> Result<Option<(BlockHash, Header)>, LineageError> {
-    if ancestors.len() > LINEAGE_HEADERS_MAX {
-        return Err(LineageError::TooLong);
-    }
+    check_count(ancestors.len())?;
     let mut reached: Option<(BlockHash, Header)> = None;
     for bytes in ancestors {
         let child = reached.as_ref().map_or(block, |(_, header)| header);

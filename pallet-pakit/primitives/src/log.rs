@@ -18,7 +18,7 @@ pub use delta::{DeltaProof, delta_shared_len, verify_delta};
 pub use inclusion::{inclusion_path_len, inclusion_subtrees, root_from_path, verify_inclusion};
 pub use multiproof::{multiproof_len, multiproof_subtrees, verify_multiproof};
 
-pub(crate) use inclusion::sibling_sides;
+pub(crate) use inclusion::{check_path, sibling_sides};
 
 use crate::{
     hasher::{Digest, Hasher},
@@ -38,6 +38,10 @@ pub const INCLUSION_PATH_MAX: usize = 48;
 pub const CONSISTENCY_PATH_MAX: usize = 49;
 
 /// A log at some size. About 60 bytes on a chain commit to every block before it.
+///
+/// Root and size go together: another size may give one leaf the same path, so only the pair is to be trusted.
+///
+/// Frozen bytes: `log::tests::head_bytes_are_frozen`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 pub struct Head {
     /// Number of leaves.
@@ -123,7 +127,8 @@ pub enum LogError {
     /// The proof does not lead to the earlier root: the later log does not extend that log.
     #[error("the later log does not extend the earlier one")]
     NotAppendOnly,
-    /// The proof leads to the earlier root but not to the later one.
+    /// The proof leads to the earlier root but not to the later one. Where the earlier size is a power of two, its root is
+    /// not computed but taken as given, and a rewritten log shows itself here.
     #[error("the proof does not lead to the later root")]
     NewRootMismatch,
     /// No leaf is to be proved.
@@ -169,4 +174,46 @@ fn check_leaf(leaf_index: u64, size: u64) -> Result<(), LogError> {
 
 fn check_len(expected: usize, actual: usize) -> Result<(), LogError> {
     if expected == actual { Ok(()) } else { Err(LogError::WrongPathLength { expected, actual }) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use alloc::{vec, vec::Vec};
+    use hex_literal::hex;
+
+    #[test]
+    fn head_bytes_are_frozen() {
+        let root = hex!("048c6615b99ce1ad65a0581bf1204567068606817077d9886371185736f61298");
+        let head = Head { size: 5, root: LogRoot::new(root) };
+        let bytes = hex!("0500000000000000 048c6615b99ce1ad65a0581bf1204567068606817077d9886371185736f61298");
+        assert_eq!(head.encode(), bytes);
+        assert_eq!(Head::decode(&mut &bytes[..]).unwrap(), head);
+        assert_eq!(Head::max_encoded_len(), bytes.len());
+    }
+
+    #[test]
+    fn a_subtree_knows_whether_it_is_complete() {
+        let complete = |start, end| Subtree { start, end }.as_complete();
+        assert_eq!(complete(0, 1), Some((0, 0)));
+        assert_eq!(complete(7, 8), Some((0, 7)));
+        assert_eq!(complete(4, 8), Some((2, 1)));
+        assert_eq!(complete(0, 1 << 63), Some((63, 0)));
+        for (start, end) in [(0, 0), (5, 4), (0, 3), (2, 6), (1, 3), (4, 7)] {
+            assert_eq!(complete(start, end), None, "{start}..{end}");
+        }
+    }
+
+    #[test]
+    fn a_ragged_subtree_falls_into_complete_parts_from_large_to_small() {
+        let parts = |start, end| Subtree { start, end }.complete_parts().map(|part| (part.start, part.end)).collect();
+        let none: Vec<(u64, u64)> = parts(4, 4);
+        assert!(none.is_empty());
+        let ragged: Vec<(u64, u64)> = parts(8, 15);
+        assert_eq!(ragged, vec![(8, 12), (12, 14), (14, 15)]);
+        let whole: Vec<(u64, u64)> = parts(0, u64::MAX);
+        assert_eq!(whole.len(), 64);
+    }
 }

@@ -69,3 +69,41 @@ impl<AccountId, Balance, BlockNumber> DagStorageProof<AccountId, Balance, BlockN
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use hex_literal::hex;
+
+    #[test]
+    fn record_bytes_are_frozen() {
+        let record = DagStorageProof {
+            block_hash: BlockHash::new([0x11; 32]),
+            merkle_root: LogRoot::new([0x22; 32]),
+            size: 0x0102_0304_0506,
+            leaf_index: 0x0a0b,
+            depth: 0x0c0d,
+            parent_count: 5,
+            size_original: 70_000,
+            size_compressed: 30_000,
+            compression_algo: Compression::Brotli,
+            content_hash: ContentHash::new([0x33; 32]),
+            timestamp: 12u32,
+            depositor: [0x44u8; 32],
+            deposit: 1_000_000_000_000u128,
+        };
+        let bytes = hex!(
+            "1111111111111111111111111111111111111111111111111111111111111111"
+            "2222222222222222222222222222222222222222222222222222222222222222"
+            "0605040302010000 0b0a000000000000 0d0c0000 05 7011010000000000 3075000000000000 04"
+            "3333333333333333333333333333333333333333333333333333333333333333"
+            "0c000000 4444444444444444444444444444444444444444444444444444444444444444"
+            "0010a5d4e80000000000000000000000"
+        );
+        assert_eq!(record.encode(), bytes);
+        assert_eq!(DagStorageProof::<[u8; 32], u128, u32>::decode(&mut &bytes[..]).unwrap(), record);
+        assert_eq!(DagStorageProof::<[u8; 32], u128, u32>::max_encoded_len(), bytes.len());
+    }
+}

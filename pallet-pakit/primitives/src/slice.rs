@@ -80,3 +80,46 @@ fn slice_root<H: Hasher>(index: u64, count: u64, slice: &[u8], siblings: &[Diges
     }
     if sides.is_left(lower.len()) { H::blake3_root(topmost, &node) } else { H::blake3_root(&node, topmost) }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::hasher::SoftwareHasher;
+    use alloc::vec::Vec;
+    use hex_literal::hex;
+
+    #[test]
+    fn content_hash_and_siblings_are_frozen() {
+        let content: Vec<u8> = (0..5000u32).map(|i| (i % 251) as u8).collect();
+        let content_hash = ContentHash::new(SoftwareHasher::blake3(&content));
+        assert_eq!(
+            content_hash.to_bytes(),
+            hex!("ee78d92070de3df1c57c37002abf0a6b1a6589acdeef4d8ffac7cf3d9e8f2836")
+        );
+        let siblings = FROZEN_SIBLINGS;
+        assert_eq!(verify_slice::<SoftwareHasher>(&content_hash, 5000, 2, &content[2048..3072], &siblings), Ok(()));
+    }
+
+    const FROZEN_SIBLINGS: [Digest; 3] = [
+        hex!("2384956f6c5c4cd565731e113eda8c592474646eb299b5d90b7b6899689b726e"),
+        hex!("811f7d4f1735258e27c68b9214ff7c4aac866d47f73deef1fd8908b5e38f804f"),
+        hex!("6c1edbfd84ef1809fd89ec063343e44f1e8ca49f941ef06d511d457fc5626cfc"),
+    ];
+
+    #[test]
+    fn a_content_has_a_slice_for_each_begun_kibibyte_and_at_least_one() {
+        let counts = [(0, 1), (1, 1), (1023, 1), (1024, 1), (1025, 2), (2048, 2), (2049, 3), (u64::MAX, 1 << 54)];
+        for (size, count) in counts {
+            assert_eq!(slice_count(size), count, "{size}");
+        }
+        assert_eq!(slice_len(0, 0), Some(0));
+        assert_eq!(slice_len(0, 1), None);
+        assert_eq!(slice_len(1025, 0), Some(1024));
+        assert_eq!(slice_len(1025, 1), Some(1));
+        assert_eq!(slice_len(2048, 2), None);
+        assert_eq!(slice_len(u64::MAX, (1 << 54) - 1), Some(1023));
+        assert_eq!(slice_len(u64::MAX, u64::MAX), None);
+    }
+}

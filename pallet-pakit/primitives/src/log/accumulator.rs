@@ -3,6 +3,7 @@
 use super::{Head, hash_node};
 use crate::{
     hasher::{Digest, Hasher},
+    header::LEAVES_MAX,
     id::{BlockHash, LogRoot},
 };
 use alloc::vec::Vec;
@@ -31,9 +32,15 @@ impl<H: Hasher> Default for Accumulator<H> {
 
 impl<H: Hasher> Accumulator<H> {
     /// Goes on from a log of `size` leaves whose complete subtrees are `peaks`, the largest first; `None` if their number
-    /// is not that of the 1 bits of `size`.
+    /// is not that of the 1 bits of `size`, or if no log has that size. Compare the head with the one you expect: peaks
+    /// that were damaged give another root.
     pub fn resume(size: u64, peaks: Vec<Digest>) -> Option<Self> {
-        (peaks.len() == size.count_ones() as usize).then_some(Self { size, peaks, hasher: PhantomData })
+        // Without the bound, a damaged size of 2^64 - 1 would overflow with the next leaf.
+        (size <= LEAVES_MAX && peaks.len() == size.count_ones() as usize).then_some(Self {
+            size,
+            peaks,
+            hasher: PhantomData,
+        })
     }
 
     /// Number of leaves.

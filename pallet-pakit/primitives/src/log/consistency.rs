@@ -43,6 +43,9 @@ pub fn consistency_subtrees(old_size: u64, new_size: u64) -> Result<Vec<Subtree>
 
 /// Verifies that the log at `new` begins with all leaves of the log at `old`. At most 96 hashes.
 ///
+/// [`LogError::NotAppendOnly`] and [`LogError::NewRootMismatch`] both mean that no such thing was shown; only where the
+/// earlier size is no power of two does the difference tell a rewritten log from a proof that belongs to another head.
+///
 /// Equal sizes are consistent with an empty path if the roots are equal. Whether a log may stand still is for the caller.
 pub fn verify_consistency<H: Hasher>(old: &Head, new: &Head, path: &[Digest]) -> Result<(), LogError> {
     check_sizes(old.size, new.size)?;

@@ -62,6 +62,14 @@ pub fn inclusion_subtrees(leaf_index: u64, size: u64) -> Result<Vec<Subtree>, Lo
     Ok(path)
 }
 
+/// Refuses an audit path that cannot be one, without computing a hash.
+pub(crate) fn check_path(leaf_index: u64, size: u64, path_len: usize) -> Result<SiblingSides, LogError> {
+    check_leaf(leaf_index, size)?;
+    let sides = sibling_sides(leaf_index, size);
+    check_len(sides.len(), path_len)?;
+    Ok(sides)
+}
+
 /// The root that a leaf and its audit path lead to, after the bounds and the path's length were checked.
 pub fn root_from_path<H: Hasher>(
     size: u64,
@@ -69,9 +77,7 @@ pub fn root_from_path<H: Hasher>(
     block_hash: &BlockHash,
     path: &[Digest],
 ) -> Result<LogRoot, LogError> {
-    check_leaf(leaf_index, size)?;
-    let sides = sibling_sides(leaf_index, size);
-    check_len(sides.len(), path.len())?;
+    let sides = check_path(leaf_index, size, path.len())?;
     let root = path.iter().enumerate().fold(block_hash.to_bytes(), |node, (step, sibling)| {
         if sides.is_left(step) { hash_node::<H>(sibling, &node) } else { hash_node::<H>(&node, sibling) }
     });
