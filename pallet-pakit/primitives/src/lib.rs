@@ -13,6 +13,7 @@
 //! | [`slice`](mod@slice) | is this 1 KiB part of that content? |
 //! | [`heads`] | which of its past heads a chain still keeps |
 //! | [`record`] | what a chain keeps of one proved block |
+//! | [`chain`] | what a chain keeps of a DAG, answers about it, and checks before it accepts an anchor |
 //!
 //! Three rules hold everywhere. Counts and roots come from trusted state and never from a proof. All bounds and lengths are
 //! checked before the first hash is computed, so a hostile proof costs its sender more than its verifier. Nothing here
@@ -22,6 +23,7 @@
 
 extern crate alloc;
 
+pub mod chain;
 pub mod hasher;
 pub mod header;
 pub mod heads;
