@@ -3,6 +3,8 @@
 pub mod backend;
 pub mod block;
 pub mod cid;
+pub mod log;
 
 pub use backend::{BackendError, DagBackend};
 pub use block::{DagBlock, DagBuilder, NewBlock};
+pub use log::{LogAppender, LogReader};
