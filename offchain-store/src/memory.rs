@@ -1,0 +1,356 @@
+//! [`MemoryBackend`]: blocks kept in this process's memory, for tests, examples and whoever needs a DAG for a moment.
+
+use crate::{
+    backend::{BackendError, BlockKey, ChunkRef, DagBackend, PayloadInfo, StoredChunk, Totals, WriteBatch},
+    block::DagBlock,
+    plan::{BlockPlan, Known, ListPlan, ParentRow, PayloadKind, PayloadRow, Plan, Stagings, node_number},
+};
+use pakit_primitives::{BlockHash, Compression, ContentHash, MetadataHash, hasher::Digest};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::{Bound, RangeInclusive},
+    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+/// A backend without a disk. Everything in it goes with it.
+///
+/// ```
+/// use offchain_store::{DagBackend, memory::MemoryBackend};
+/// let backend = MemoryBackend::new();
+/// assert_eq!(backend.totals().unwrap().blocks, 0);
+/// ```
+#[derive(Debug, Default)]
+pub struct MemoryBackend {
+    state: RwLock<State>,
+}
+
+#[derive(Debug)]
+struct Payload {
+    content_hash: Option<ContentHash>,
+    original_size: u64,
+    stored_size: u64,
+    compression: Compression,
+    data: Data,
+}
+
+#[derive(Debug)]
+enum Data {
+    Chunk(Vec<u8>),
+    /// Chunk numbers by offset.
+    List(BTreeMap<u64, u64>),
+}
+
+#[derive(Debug, Default)]
+struct State {
+    totals: Totals,
+    blocks: Vec<DagBlock>,
+    by_hash: BTreeMap<BlockHash, u64>,
+    by_key: BTreeMap<BlockKey, u64>,
+    by_content: BTreeSet<(ContentHash, u64)>,
+    by_depth: BTreeSet<(u32, u64)>,
+    by_time: BTreeSet<(u64, u64)>,
+    edges: BTreeSet<(u64, u64)>,
+    frontier: BTreeSet<u64>,
+    log_nodes: BTreeMap<u64, Digest>,
+    payloads: BTreeMap<u64, Payload>,
+    payload_ids: BTreeMap<ContentHash, u64>,
+    payload_next: u64,
+    metadata: BTreeMap<MetadataHash, Vec<u8>>,
+    settings: BTreeMap<String, Vec<u8>>,
+    stagings: Stagings,
+}
+
+impl MemoryBackend {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    // A batch is checked before it is carried out, and carrying it out does not fail, so that a thread that panicked
+    // while it held the lock left a whole state behind.
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known for State {
+    fn totals(&self) -> Result<Totals, BackendError> {
+        Ok(self.totals)
+    }
+
+    fn payload_next(&self) -> Result<u64, BackendError> {
+        Ok(self.payload_next)
+    }
+
+    fn payload(&self, hash: &ContentHash) -> Result<Option<PayloadRow>, BackendError> {
+        Ok(self.find_payload(hash).map(|(id, payload)| PayloadRow {
+            id,
+            list_id: id,
+            kind: match payload.data {
+                Data::Chunk(_) => PayloadKind::Chunk,
+                Data::List(_) => PayloadKind::List,
+            },
+            original_size: payload.original_size,
+            stored_size: payload.stored_size,
+        }))
+    }
+
+    fn list(&self, id: u64) -> Result<Vec<(u64, u64)>, BackendError> {
+        Ok(match self.payloads.get(&id) {
+            Some(Payload { data: Data::List(list), .. }) => list.iter().map(|(offset, id)| (*offset, *id)).collect(),
+            _ => Vec::new(),
+        })
+    }
+
+    fn parent(&self, leaf_index: u64) -> Result<Option<ParentRow>, BackendError> {
+        Ok(self.block(leaf_index).map(|block| ParentRow {
+            block_hash: block.block_hash(),
+            depth: block.header().depth,
+            timestamp_ms: block.header().timestamp_ms,
+            is_frontier: self.frontier.contains(&leaf_index),
+        }))
+    }
+
+    fn has_metadata(&self, hash: &MetadataHash) -> Result<bool, BackendError> {
+        Ok(self.metadata.contains_key(hash))
+    }
+}
+
+impl State {
+    fn block(&self, leaf_index: u64) -> Option<&DagBlock> {
+        self.blocks.get(usize::try_from(leaf_index).ok()?)
+    }
+
+    fn find_payload(&self, hash: &ContentHash) -> Option<(u64, &Payload)> {
+        let id = *self.payload_ids.get(hash)?;
+        Some((id, self.payloads.get(&id)?))
+    }
+
+    fn apply(&mut self, plan: Plan) {
+        for (id, chunk) in plan.chunks.into_iter().chain(plan.restored) {
+            self.payload_ids.insert(chunk.chunk_hash, id);
+            let payload = Payload {
+                content_hash: Some(chunk.chunk_hash),
+                original_size: u64::from(chunk.original_size),
+                stored_size: chunk.bytes.len() as u64,
+                compression: chunk.compression,
+                data: Data::Chunk(chunk.bytes),
+            };
+            self.payloads.insert(id, payload);
+        }
+        for (id, list) in plan.lists {
+            self.apply_list(id, list);
+        }
+        self.metadata.extend(plan.metadata);
+        for BlockPlan { block, .. } in plan.blocks {
+            self.apply_block(block);
+        }
+        self.edges.extend(plan.edges);
+        self.frontier.extend(plan.frontier_joined);
+        self.frontier.retain(|leaf_index| !plan.frontier_left.contains(leaf_index));
+        for node in plan.log_nodes {
+            if let Some(number) = node_number(node.level, node.index) {
+                self.log_nodes.insert(number, node.hash);
+            }
+        }
+        self.totals = plan.totals;
+        self.payload_next = plan.payload_next;
+        self.stagings = plan.stagings;
+    }
+
+    fn apply_list(&mut self, id: u64, plan: ListPlan) {
+        if plan.is_dropped {
+            self.payloads.remove(&id);
+            return;
+        }
+        let payload = self.payloads.entry(id).or_insert_with(|| Payload {
+            content_hash: None,
+            original_size: 0,
+            stored_size: 0,
+            compression: Compression::None,
+            data: Data::List(BTreeMap::new()),
+        });
+        if let Data::List(list) = &mut payload.data {
+            list.extend(plan.rows);
+        }
+        if let Some((content_hash, info)) = plan.name {
+            payload.content_hash = Some(content_hash);
+            payload.original_size = info.original_size;
+            payload.stored_size = info.stored_size;
+            payload.compression = info.compression;
+            self.payload_ids.insert(content_hash, id);
+        }
+    }
+
+    fn apply_block(&mut self, block: DagBlock) {
+        let (leaf_index, header) = (block.leaf_index(), block.header());
+        self.by_hash.insert(block.block_hash(), leaf_index);
+        self.by_key.entry(block.key()).or_insert(leaf_index);
+        self.by_content.insert((header.content_hash, leaf_index));
+        self.by_depth.insert((header.depth, leaf_index));
+        self.by_time.insert((header.timestamp_ms, leaf_index));
+        self.blocks.push(block);
+    }
+
+    fn chunk_ref(&self, offset: u64, id: u64) -> Result<ChunkRef, BackendError> {
+        let damaged = || BackendError::Damaged(format!("payload {id} is no chunk, yet a content lists it"));
+        let chunk = self.payloads.get(&id).ok_or_else(damaged)?;
+        Ok(ChunkRef {
+            offset,
+            chunk_hash: chunk.content_hash.ok_or_else(damaged)?,
+            original_size: u32::try_from(chunk.original_size).map_err(|_| damaged())?,
+        })
+    }
+}
+
+/// Items of an ordered set above `after` and up to `last`, at most `limit`.
+fn page<T: Copy + Ord>(set: &BTreeSet<T>, first: T, after: Option<T>, last: T, limit: usize) -> Vec<T> {
+    let start = match after {
+        Some(after) if after >= first => Bound::Excluded(after),
+        _ => Bound::Included(first),
+    };
+    // `BTreeSet::range` panics where the start is behind the end.
+    if first > last || after.is_some_and(|after| after >= last) {
+        return Vec::new();
+    }
+    set.range((start, Bound::Included(last))).take(limit).copied().collect()
+}
+
+impl DagBackend for MemoryBackend {
+    fn totals(&self) -> Result<Totals, BackendError> {
+        Ok(self.read().totals)
+    }
+
+    fn block(&self, leaf_index: u64) -> Result<Option<DagBlock>, BackendError> {
+        Ok(self.read().block(leaf_index).cloned())
+    }
+
+    fn find_block(&self, block_hash: &BlockHash) -> Result<Option<u64>, BackendError> {
+        Ok(self.read().by_hash.get(block_hash).copied())
+    }
+
+    fn find_key(&self, key: &BlockKey) -> Result<Option<u64>, BackendError> {
+        Ok(self.read().by_key.get(key).copied())
+    }
+
+    fn find_content(
+        &self,
+        content_hash: &ContentHash,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<u64>, BackendError> {
+        let (first, last) = ((*content_hash, 0), (*content_hash, u64::MAX));
+        let found = page(&self.read().by_content, first, after.map(|after| (*content_hash, after)), last, limit);
+        Ok(found.into_iter().map(|(_, leaf_index)| leaf_index).collect())
+    }
+
+    fn log_node(&self, level: u32, index: u64) -> Result<Option<Digest>, BackendError> {
+        let state = self.read();
+        Ok(match level {
+            0 => state.block(index).map(|block| block.block_hash().to_bytes()),
+            _ => node_number(level, index).and_then(|number| state.log_nodes.get(&number).copied()),
+        })
+    }
+
+    fn children(&self, leaf_index: u64, after: Option<u64>, limit: usize) -> Result<Vec<u64>, BackendError> {
+        let (first, last) = ((leaf_index, 0), (leaf_index, u64::MAX));
+        let found = page(&self.read().edges, first, after.map(|after| (leaf_index, after)), last, limit);
+        Ok(found.into_iter().map(|(_, child)| child).collect())
+    }
+
+    fn child_count(&self, leaf_index: u64) -> Result<u64, BackendError> {
+        Ok(self.read().edges.range((leaf_index, 0)..=(leaf_index, u64::MAX)).count() as u64)
+    }
+
+    fn frontier(&self, after: Option<u64>, limit: usize) -> Result<Vec<u64>, BackendError> {
+        Ok(page(&self.read().frontier, 0, after, u64::MAX, limit))
+    }
+
+    fn by_depth(
+        &self,
+        depths: RangeInclusive<u32>,
+        after: Option<(u32, u64)>,
+        limit: usize,
+    ) -> Result<Vec<(u32, u64)>, BackendError> {
+        Ok(page(&self.read().by_depth, (*depths.start(), 0), after, (*depths.end(), u64::MAX), limit))
+    }
+
+    fn by_time(
+        &self,
+        times_ms: RangeInclusive<u64>,
+        after: Option<(u64, u64)>,
+        limit: usize,
+    ) -> Result<Vec<(u64, u64)>, BackendError> {
+        Ok(page(&self.read().by_time, (*times_ms.start(), 0), after, (*times_ms.end(), u64::MAX), limit))
+    }
+
+    fn payload(&self, content_hash: &ContentHash) -> Result<Option<PayloadInfo>, BackendError> {
+        Ok(self.read().find_payload(content_hash).map(|(_, payload)| PayloadInfo {
+            original_size: payload.original_size,
+            stored_size: payload.stored_size,
+            compression: payload.compression,
+            is_kept: true,
+        }))
+    }
+
+    fn chunks(&self, content_hash: &ContentHash, from: u64, limit: usize) -> Result<Vec<ChunkRef>, BackendError> {
+        let state = self.read();
+        let Some((id, payload)) = state.find_payload(content_hash) else { return Ok(Vec::new()) };
+        if from > 0 && from >= payload.original_size {
+            return Ok(Vec::new());
+        }
+        match &payload.data {
+            Data::Chunk(_) => (0..limit.min(1)).map(|_| state.chunk_ref(0, id)).collect(),
+            Data::List(list) => {
+                let first = list.range(..=from).next_back().map_or(0, |(offset, _)| *offset);
+                list.range(first..).take(limit).map(|(offset, id)| state.chunk_ref(*offset, *id)).collect()
+            }
+        }
+    }
+
+    fn chunk(&self, chunk_hash: &ContentHash) -> Result<Option<StoredChunk>, BackendError> {
+        let state = self.read();
+        let Some((id, Payload { data: Data::Chunk(bytes), compression, .. })) = state.find_payload(chunk_hash) else {
+            return Ok(None);
+        };
+        let original_size = state.chunk_ref(0, id)?.original_size;
+        Ok(Some(StoredChunk {
+            chunk_hash: *chunk_hash,
+            compression: *compression,
+            original_size,
+            bytes: bytes.clone(),
+        }))
+    }
+
+    fn metadata(&self, metadata_hash: &MetadataHash) -> Result<Option<Vec<u8>>, BackendError> {
+        Ok(self.read().metadata.get(metadata_hash).cloned())
+    }
+
+    fn setting(&self, key: &str) -> Result<Option<Vec<u8>>, BackendError> {
+        Ok(self.read().settings.get(key).cloned())
+    }
+
+    fn set_setting(&self, key: &str, value: &[u8]) -> Result<(), BackendError> {
+        self.write().settings.insert(key.to_owned(), value.to_vec());
+        Ok(())
+    }
+
+    fn commit(&self, batch: WriteBatch) -> Result<(), BackendError> {
+        let mut state = self.write();
+        let plan = Plan::new(&*state, &state.stagings, batch)?;
+        state.apply(plan);
+        Ok(())
+    }
+
+    fn chunk_hashes(&self, after: Option<ContentHash>, limit: usize) -> Result<Vec<ContentHash>, BackendError> {
+        let state = self.read();
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let ids = state.payload_ids.range((start, Bound::Unbounded));
+        let is_chunk = |id| matches!(state.payloads.get(id), Some(Payload { data: Data::Chunk(_), .. }));
+        Ok(ids.filter(|(_, id)| is_chunk(id)).take(limit).map(|(hash, _)| *hash).collect())
+    }
+}
