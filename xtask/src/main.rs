@@ -1,2 +1,76 @@
-//! Recipes.
-fn main() {}
+//! The project's recipes, as `cargo xtask RECIPE`: the same ones on a laptop and in CI.
+//!
+//! Every recipe works from any folder of the checkout and first sets up what it needs.
+
+mod demo;
+mod process;
+mod setup;
+mod test;
+mod text;
+mod weights;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+/// Pakit's recipes.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    recipe: Recipe,
+}
+
+#[derive(Debug, Subcommand)]
+enum Recipe {
+    /// Make this machine able to build everything; the other recipes do it by themselves.
+    Setup,
+    /// Store a folder, anchor it on a development chain, verify a file against the chain, and see tampering refused.
+    Demo {
+        /// What to store; by default the files of this checkout that git tracks.
+        folder: Option<PathBuf>,
+    },
+    /// All checks: format, lints, tests, end-to-end tests, documentation, Wasm. What CI runs.
+    Test {
+        /// Go on after a step that failed, and tell about all of them at the end.
+        #[arg(long)]
+        keep_going: bool,
+    },
+    /// Measure the pallet's weights on the runtime's Wasm and write them to pallet-pakit/src/weights.rs.
+    Weights {
+        /// How many values of each component to measure.
+        #[arg(long, default_value_t = 50)]
+        steps: u32,
+        /// How often to measure each of them.
+        #[arg(long, default_value_t = 20)]
+        repeat: u32,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().recipe {
+        Recipe::Setup => setup::run(),
+        Recipe::Demo { folder } => demo::run(folder),
+        Recipe::Test { keep_going } => test::run(keep_going),
+        Recipe::Weights { steps, repeat } => weights::run(steps, repeat),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}
