@@ -94,10 +94,7 @@ mod tests {
     fn content_hash_and_siblings_are_frozen() {
         let content: Vec<u8> = (0..5000u32).map(|i| (i % 251) as u8).collect();
         let content_hash = ContentHash::new(SoftwareHasher::blake3(&content));
-        assert_eq!(
-            content_hash.to_bytes(),
-            hex!("ee78d92070de3df1c57c37002abf0a6b1a6589acdeef4d8ffac7cf3d9e8f2836")
-        );
+        assert_eq!(content_hash.to_bytes(), hex!("ee78d92070de3df1c57c37002abf0a6b1a6589acdeef4d8ffac7cf3d9e8f2836"));
         let siblings = FROZEN_SIBLINGS;
         assert_eq!(verify_slice::<SoftwareHasher>(&content_hash, 5000, 2, &content[2048..3072], &siblings), Ok(()));
     }
