@@ -211,3 +211,8 @@ impl LogAppender {
         Ok(())
     }
 }
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

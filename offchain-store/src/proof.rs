@@ -1,0 +1,17 @@
+//! Proof documents: what a reader needs beside a file and a head to trust.
+//!
+//! A document is one JSON object, described in `docs/formats.md`. [`ProofDocument`] reads and writes it, [`build()`] makes one
+//! from a log, and [`crate::verify`] verifies one with neither repository nor network.
+
+mod build;
+mod document;
+mod json;
+
+pub use build::{ProofBuildError, ProofRequest, build};
+pub use document::{
+    AnchorReference, Consistency, DOCUMENT_BYTES_MAX, FORMAT, Inclusion, ProofDocument, ProofDocumentError,
+};
+pub use json::JsonError;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,341 @@
+//! Verifies a proof document, and a file against it, with neither repository nor network.
+//!
+//! Whom to believe is the reader's choice and comes from outside the document: [`Expected`] holds a head that the reader was
+//! given or found on a chain. To find one there, look the document's [`ProofDocument::candidate_heads`] up.
+
+use crate::proof::ProofDocument;
+use pakit_primitives::{
+    BlockHash, ContentHash, Head, Header, HeaderError, LineageError, LogError, SoftwareHasher,
+    hasher::Digest,
+    header::hash_header_bytes,
+    lineage::verify_lineage_to_genesis,
+    log::{verify_consistency, verify_inclusion},
+};
+use serde::Serialize;
+use std::{cmp::Ordering, io::Read};
+
+/// What the reader holds to be true, from a source other than the document.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Expected<'a> {
+    /// The head to verify against.
+    pub head: TrustedHead<'a>,
+    /// Block hash of the DAG's genesis block. Without it, a lineage is followed to the genesis block that the proved block
+    /// itself descends from, which is another's only if the head is.
+    pub genesis_hash: Option<BlockHash>,
+    /// The DAG that is meant. A document that names another is refused.
+    pub dag: Option<DagIdentity>,
+}
+
+impl<'a> Expected<'a> {
+    /// Expects a head and nothing else.
+    pub fn of_head(head: TrustedHead<'a>) -> Self {
+        Self { head, ..Self::default() }
+    }
+}
+
+/// Which DAG is meant: numbers of DAGs are unique on one chain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DagIdentity {
+    /// The chain's genesis hash.
+    pub chain_genesis: Digest,
+    /// The DAG's number on that chain.
+    pub dag: u32,
+}
+
+/// The head that the reader trusts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum TrustedHead<'a> {
+    /// None. The document can be consistent then, but not valid.
+    #[default]
+    Unchecked,
+    /// One that the reader was given.
+    Given(Head),
+    /// Those that a chain holds or held for the DAG that is meant, as far as they were looked up: any of them will do, and
+    /// none is an answer too.
+    Chain(&'a [Head]),
+}
+
+impl TrustedHead<'_> {
+    fn source(&self) -> HeadSource {
+        match self {
+            Self::Unchecked => HeadSource::Unchecked,
+            Self::Given(_) => HeadSource::Given,
+            Self::Chain(_) => HeadSource::Chain,
+        }
+    }
+
+    fn contains(&self, head: &Head) -> bool {
+        match self {
+            Self::Unchecked => false,
+            Self::Given(given) => given == head,
+            Self::Chain(heads) => heads.contains(head),
+        }
+    }
+}
+
+/// Where the trusted head came from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeadSource {
+    /// The reader was given it.
+    Given,
+    /// From a chain.
+    Chain,
+    /// There is none.
+    Unchecked,
+}
+
+/// One thing that was found to hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Check {
+    /// The header is well formed.
+    Header,
+    /// The block hash is the header's.
+    BlockHash,
+    /// The block is in the log, at the place that its header names.
+    Inclusion,
+    /// The block descends from genesis.
+    Lineage,
+    /// A later log begins with the one that the block is in.
+    Consistency,
+    /// The DAG that the document names is the one that is meant.
+    Dag,
+    /// The file has the size that the header names.
+    ContentSize,
+    /// The file has the content hash that the header names.
+    Content,
+    /// A trusted head is the document's.
+    Head,
+}
+
+/// The answer to a verification.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Verification {
+    /// Everything checked holds, up to a trusted head. The only answer that proves anything.
+    pub valid: bool,
+    /// Everything checked holds within the document, whatever head it leads to.
+    pub consistent: bool,
+    /// What was found to hold, in the order in which it was checked. Nothing is checked after a refusal.
+    pub checked: Vec<Check>,
+    /// Where the trusted head came from, whether or not it is the document's.
+    pub head: HeadSource,
+    /// The trusted head that the document leads to, if it is valid.
+    pub trusted_head: Option<Head>,
+    /// The block's header, if it is well formed: true only as far as the rest holds.
+    pub header: Option<Header>,
+    /// Why the answer is not `valid`; nothing if it is.
+    pub refusal: Option<VerifyError>,
+}
+
+/// Why a document, or a file with it, is refused.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// The header is malformed.
+    #[error("the block's header is malformed: {0}")]
+    Header(#[source] HeaderError),
+    /// The block hash in the document is not the header's.
+    #[error("the header is that of block {actual}, not {named}")]
+    BlockHashMismatch {
+        /// The document's.
+        named: BlockHash,
+        /// The header's.
+        actual: BlockHash,
+    },
+    /// The leaf index in the document is not the header's.
+    #[error("the inclusion proof is for place {proved} of the log, the header's is {actual}")]
+    LeafIndexMismatch {
+        /// The document's.
+        proved: u64,
+        /// The header's.
+        actual: u64,
+    },
+    /// The block is not shown to be in the log.
+    #[error("the block is not shown to be in the log: {0}")]
+    Inclusion(#[source] LogError),
+    /// The block is not shown to descend from genesis.
+    #[error("the block is not shown to descend from genesis: {0}")]
+    Lineage(#[source] LineageError),
+    /// The later log is not shown to begin with the earlier one.
+    #[error("the later log is not shown to begin with the earlier one: {0}")]
+    Consistency(#[source] LogError),
+    /// The document names an anchor on another chain.
+    #[error("the document names a DAG on another chain")]
+    ForeignChain,
+    /// The document names another DAG of the chain.
+    #[error("the document names DAG {named}, not {meant}")]
+    ForeignDag {
+        /// The document's.
+        named: u32,
+        /// The reader's.
+        meant: u32,
+    },
+    /// The file ends early.
+    #[error("the file has {actual} bytes, the block {expected}")]
+    ContentTooShort {
+        /// The header's size.
+        expected: u64,
+        /// The file's.
+        actual: u64,
+    },
+    /// The file goes on after the size that the header names. It is not read further.
+    #[error("the file has more than the block's {expected} bytes")]
+    ContentTooLong {
+        /// The header's size.
+        expected: u64,
+    },
+    /// The file is another.
+    #[error("the file is not the block's content")]
+    ContentMismatch,
+    /// Consistent, but no head to trust was named.
+    #[error("no trusted head was given to verify against")]
+    NoTrustedHead,
+    /// Consistent, but the document leads to no head that is trusted.
+    #[error("the document leads to no trusted head")]
+    UntrustedHead,
+}
+
+/// The file could not be read. This says nothing about the proof.
+#[derive(Debug, thiserror::Error)]
+#[error("the file to verify cannot be read: {0}")]
+pub struct ContentReadError(#[from] std::io::Error);
+
+/// Verifies a document, and `content` against it if it is given. The content is read once, a piece at a time and no
+/// further than one byte beyond the size that the header names.
+///
+/// At most 2 + 2 x 48 + 64 hashes besides the content's. An error only says that the content could not be read; a refusal is
+/// an answer.
+///
+/// ```
+/// use offchain_store::{proof::ProofDocument, verify::{Expected, verify_document}};
+/// let bytes = include_bytes!("../tests/data/worked_example.proof.json");
+/// let document = ProofDocument::from_json(bytes).unwrap();
+/// // Without a head to trust, a document can only agree with itself.
+/// let answer = verify_document(&document, Some(&mut &b"document 3\n"[..]), &Expected::default()).unwrap();
+/// assert!(answer.consistent && !answer.valid);
+/// ```
+pub fn verify_document(
+    document: &ProofDocument,
+    content: Option<&mut dyn Read>,
+    expected: &Expected<'_>,
+) -> Result<Verification, ContentReadError> {
+    let mut answer = Verification {
+        valid: false,
+        consistent: false,
+        checked: Vec::new(),
+        head: expected.head.source(),
+        trusted_head: None,
+        header: None,
+        refusal: None,
+    };
+    let header = match check_document(document, expected, &mut answer.checked) {
+        Ok(header) => answer.header.insert(header),
+        Err(refusal) => {
+            answer.header = Header::decode(&document.header).ok();
+            return Ok(Verification { refusal: Some(refusal), ..answer });
+        }
+    };
+    if let Some(content) = content {
+        let (size, content_hash) = hash_content(content, header.original_size)?;
+        if let Err(refusal) = check_content(header, size, content_hash, &mut answer.checked) {
+            return Ok(Verification { refusal: Some(refusal), ..answer });
+        }
+    }
+    answer.consistent = true;
+    answer.trusted_head = document.candidate_heads().find(|head| expected.head.contains(head));
+    answer.valid = answer.trusted_head.is_some();
+    answer.refusal = match answer.head {
+        _ if answer.valid => None,
+        HeadSource::Unchecked => Some(VerifyError::NoTrustedHead),
+        HeadSource::Given | HeadSource::Chain => Some(VerifyError::UntrustedHead),
+    };
+    if answer.valid {
+        answer.checked.push(Check::Head);
+    }
+    Ok(answer)
+}
+
+/// Checks everything that the document holds, except that its heads are trusted.
+pub(crate) fn check_document(
+    document: &ProofDocument,
+    expected: &Expected<'_>,
+    checked: &mut Vec<Check>,
+) -> Result<Header, VerifyError> {
+    let header = Header::decode(&document.header).map_err(VerifyError::Header)?;
+    checked.push(Check::Header);
+    let actual = hash_header_bytes::<SoftwareHasher>(&document.header);
+    if actual != document.block_hash {
+        return Err(VerifyError::BlockHashMismatch { named: document.block_hash, actual });
+    }
+    checked.push(Check::BlockHash);
+    let proved = document.inclusion.leaf_index;
+    if proved != header.leaf_index {
+        return Err(VerifyError::LeafIndexMismatch { proved, actual: header.leaf_index });
+    }
+    verify_inclusion::<SoftwareHasher>(&document.tree_head, proved, &actual, &document.inclusion.path)
+        .map_err(VerifyError::Inclusion)?;
+    checked.push(Check::Inclusion);
+    if let Some(lineage) = &document.lineage {
+        check_lineage(&header, actual, lineage, expected.genesis_hash).map_err(VerifyError::Lineage)?;
+        checked.push(Check::Lineage);
+    }
+    if let Some(later) = &document.consistency {
+        verify_consistency::<SoftwareHasher>(&document.tree_head, &later.head, &later.path)
+            .map_err(VerifyError::Consistency)?;
+        checked.push(Check::Consistency);
+    }
+    if let (Some(anchor), Some(meant)) = (&document.anchor, &expected.dag) {
+        if anchor.genesis != meant.chain_genesis {
+            return Err(VerifyError::ForeignChain);
+        }
+        if anchor.dag != meant.dag {
+            return Err(VerifyError::ForeignDag { named: anchor.dag, meant: meant.dag });
+        }
+        checked.push(Check::Dag);
+    }
+    Ok(header)
+}
+
+/// Follows the lineage to the genesis that is trusted, or to the one it ends at. Each block hash commits to the hashes of its
+/// parents, so the latter is the proved block's own: the place of genesis is all that remains to be checked of it.
+fn check_lineage(
+    header: &Header,
+    block_hash: BlockHash,
+    lineage: &[Vec<u8>],
+    trusted_genesis: Option<BlockHash>,
+) -> Result<(), LineageError> {
+    let last_hash = || lineage.last().map_or(block_hash, |bytes| hash_header_bytes::<SoftwareHasher>(bytes));
+    let genesis_hash = trusted_genesis.unwrap_or_else(last_hash);
+    verify_lineage_to_genesis::<SoftwareHasher>(header, lineage, &genesis_hash)
+}
+
+/// Size and hash of a content, of which no more than `size_max` bytes and one are read.
+fn hash_content(content: &mut dyn Read, size_max: u64) -> Result<(u64, ContentHash), ContentReadError> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(content.take(size_max.saturating_add(1)))?;
+    Ok((hasher.count(), ContentHash::new(*hasher.finalize().as_bytes())))
+}
+
+fn check_content(
+    header: &Header,
+    actual: u64,
+    content_hash: ContentHash,
+    checked: &mut Vec<Check>,
+) -> Result<(), VerifyError> {
+    let expected = header.original_size;
+    match actual.cmp(&expected) {
+        Ordering::Less => return Err(VerifyError::ContentTooShort { expected, actual }),
+        Ordering::Greater => return Err(VerifyError::ContentTooLong { expected }),
+        Ordering::Equal => checked.push(Check::ContentSize),
+    }
+    if content_hash != header.content_hash {
+        return Err(VerifyError::ContentMismatch);
+    }
+    checked.push(Check::Content);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
