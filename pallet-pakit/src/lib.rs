@@ -50,13 +50,13 @@
 //!
 //! ### View functions
 //!
-//! Everything stored, verification of proofs and the price of deposits, without a fee. [`pakit_runtime_api::PakitApi`]
+//! Everything stored, verification of proofs and the price of deposits, without a fee. `pakit_runtime_api::PakitApi`
 //! is the same to callers that know it at compile time; a runtime implements it by naming the view functions.
 //!
 //! ## Cost
 //!
 //! All calls are O(log n) hashes in the size of the log, and weights count each hash. `anchor` reads one item of the
-//! pallet's and writes two, whatever came before; removing the head that is no longer kept needs no read.
+//! pallet's and writes three, whatever came before: removing the head that is no longer kept needs no read.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
@@ -152,7 +152,7 @@ pub mod pallet {
             + Mutate<AccountIdOf<Self>>
             + MutateHold<AccountIdOf<Self>, Reason = Self::RuntimeHoldReason>;
 
-        /// Held of the owner for a DAG: its entry, a pending transfer of it, and its kept heads, about 15 kB after a million
+        /// Held of the owner for a DAG: its entry, a pending transfer of it, and its kept heads, about 18 kB after a million
         /// anchors.
         #[pallet::constant]
         #[pallet::no_default_bounds]
@@ -163,7 +163,7 @@ pub mod pallet {
         #[pallet::no_default_bounds]
         type OperatorDeposit: Get<BalanceOf<Self>>;
 
-        /// Held of the depositor for a record: an entry of about 350 bytes, key included.
+        /// Held of the depositor for a record: an entry of about 330 bytes, key included.
         #[pallet::constant]
         #[pallet::no_default_bounds]
         type RecordDeposit: Get<BalanceOf<Self>>;

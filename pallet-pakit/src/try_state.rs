@@ -33,7 +33,11 @@ impl<T: Config> Pallet<T> {
         for ((dag, block_hash, depositor), record) in Records::<T>::iter() {
             check_record::<T>(dag, &block_hash, &depositor, &record)?;
         }
-        Self::check_holds()
+        Self::check_holds(HoldReason::Dag, Dags::<T>::iter_values().map(|stored| (stored.owner, stored.deposit)))?;
+        Self::check_holds(
+            HoldReason::Record,
+            Records::<T>::iter_values().map(|record| (record.depositor, record.deposit)),
+        )
     }
 
     /// DAGs are numbered without gaps, and none was removed.
@@ -56,17 +60,14 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// What is held of each account is the sum of its deposits.
-    fn check_holds() -> Checked {
-        let mut sums = BTreeMap::<(u8, AccountIdOf<T>), BalanceOf<T>>::new();
-        let mut add = |reason: u8, who: AccountIdOf<T>, deposit: BalanceOf<T>| {
-            let sum = sums.entry((reason, who)).or_default();
+    /// What is held of each account for a reason is the sum of its deposits of the kind.
+    fn check_holds(reason: HoldReason, deposits: impl Iterator<Item = (AccountIdOf<T>, BalanceOf<T>)>) -> Checked {
+        let mut sums = BTreeMap::<AccountIdOf<T>, BalanceOf<T>>::new();
+        for (who, deposit) in deposits {
+            let sum = sums.entry(who).or_default();
             *sum = sum.saturating_add(deposit);
-        };
-        Dags::<T>::iter_values().for_each(|stored| add(0, stored.owner, stored.deposit));
-        Records::<T>::iter_values().for_each(|record| add(1, record.depositor, record.deposit));
-        for ((reason, who), sum) in sums {
-            let reason = if reason == 0 { HoldReason::Dag } else { HoldReason::Record };
+        }
+        for (who, sum) in sums {
             let held = T::Currency::balance_on_hold(&reason.into(), &who);
             ensure!(held == sum, "the balance on hold is not the sum of the deposits");
         }

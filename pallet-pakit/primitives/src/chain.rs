@@ -5,7 +5,7 @@
 
 use crate::{
     hasher::{Digest, Hasher},
-    header::{Header, HeaderError, hash_header_bytes},
+    header::{Header, HeaderError, LEAVES_MAX, hash_header_bytes},
     id::{BlockHash, ContentHash, LogRoot},
     lineage::LineageError,
     log::{Head, LogError, verify_consistency, verify_inclusion},
@@ -375,6 +375,10 @@ pub fn verify_extension<H: Hasher>(
     if new.size <= old.size {
         return Err(VerifyError::StaleSize);
     }
+    // Said before the header is looked at, in which no leaf index fits such a size.
+    if new.size > LEAVES_MAX {
+        return Err(VerifyError::LogTooLarge);
+    }
     let header = Header::decode(newest_header)?;
     if header.leaf_index != new.size.saturating_sub(1) {
         return Err(VerifyError::NotNewestBlock);
@@ -500,6 +504,8 @@ mod tests {
 
         assert_eq!(verify(&old, &new, &consistency, &second, &inclusion), Ok(second.clone()));
         assert_eq!(verify(&new, &new, &[], &second, &inclusion), Err(VerifyError::StaleSize));
+        let beyond = Head { size: (1 << 48) + 1, ..new };
+        assert_eq!(verify(&old, &beyond, &consistency, &second, &inclusion), Err(VerifyError::LogTooLarge));
         assert_eq!(verify(&old, &new, &consistency, &genesis, &inclusion), Err(VerifyError::NotNewestBlock));
         assert_eq!(verify(&old, &new, &[], &second, &inclusion), Err(VerifyError::WrongConsistencyLength));
         assert_eq!(verify(&old, &new, &consistency, &second, &[]), Err(VerifyError::WrongInclusionLength));

@@ -1,0 +1,55 @@
+use super::*;
+use crate::{HostHasher, Pallet, WeightInfo, weights::SubstrateWeight};
+use frame_support::weights::Weight;
+use pakit_primitives::{Hasher, SoftwareHasher};
+
+type Weights = SubstrateWeight<Test>;
+
+#[test]
+fn the_default_limits_fit_the_default_block() {
+    new_test_ext().execute_with(Pallet::<Test>::assert_limits_fit);
+}
+
+#[test]
+#[should_panic(expected = "the longest `set_operators`")]
+fn more_operators_than_a_block_holds_are_refused() {
+    MaxOperators::set(10_000_000);
+    new_test_ext().execute_with(Pallet::<Test>::assert_limits_fit);
+}
+
+#[test]
+#[should_panic(expected = "the deposit of a DAG with all operators overflows")]
+fn a_deposit_that_overflows_is_refused() {
+    OperatorDeposit::set(u64::MAX / 2);
+    new_test_ext().execute_with(Pallet::<Test>::assert_limits_fit);
+}
+
+#[test]
+fn every_call_weighs_time_and_proof() {
+    for (call, weight) in Pallet::<Test>::heaviest_calls() {
+        assert!(weight.ref_time() > 0 && weight.proof_size() > 0, "{call}");
+    }
+}
+
+#[test]
+fn each_hash_header_and_operator_has_a_weight() {
+    fn grows(weight: impl Fn(u32) -> Weight, upper: u32) {
+        (0..upper).for_each(|n| assert!(weight(n).ref_time() < weight(n + 1).ref_time()));
+    }
+    grows(|c| Weights::anchor(c, 48), 49);
+    grows(|i| Weights::anchor(49, i), 48);
+    grows(Weights::record_proof, 48);
+    grows(|i| Weights::verify_lineage(i, 64), 48);
+    grows(|h| Weights::verify_lineage(48, h), 64);
+}
+
+#[test]
+fn the_host_hashes_as_the_software_does() {
+    new_test_ext().execute_with(|| {
+        for length in [0, 1, 65, 319, 5000] {
+            let data: Vec<u8> = (0..length).map(|i| (i % 251) as u8).collect();
+            assert_eq!(HostHasher::sha256(&data), SoftwareHasher::sha256(&data));
+            assert_eq!(HostHasher::blake3(&data), SoftwareHasher::blake3(&data));
+        }
+    });
+}
