@@ -130,6 +130,8 @@ pub(crate) struct Plan {
     pub(crate) log_nodes: Vec<LogNode>,
     /// Sums afterwards.
     pub(crate) totals: Totals,
+    /// The next payload's number before: numbers below it had a row.
+    pub(crate) payload_first: u64,
     /// The next payload's number afterwards.
     pub(crate) payload_next: u64,
     /// Contents being written afterwards.
@@ -188,6 +190,7 @@ struct Planner<'a, K> {
 
 impl<'a, K: Known> Planner<'a, K> {
     fn new(known: &'a K, stagings: Stagings) -> Result<Self, BackendError> {
+        let payload_first = known.payload_next()?;
         let plan = Plan {
             chunks: Vec::new(),
             restored: Vec::new(),
@@ -200,7 +203,8 @@ impl<'a, K: Known> Planner<'a, K> {
             frontier_joined: BTreeSet::new(),
             log_nodes: Vec::new(),
             totals: known.totals()?,
-            payload_next: known.payload_next()?,
+            payload_first,
+            payload_next: payload_first,
             stagings,
         };
         Ok(Self { known, plan, payloads: HashMap::new(), parents: HashMap::new(), metadata: HashSet::new() })

@@ -1,0 +1,55 @@
+//! What can go wrong inside of a transaction, before it becomes a [`BackendError`] that names a place.
+
+use crate::backend::BackendError;
+use rusqlite::{Error as SqlError, ErrorCode};
+use std::path::Path;
+
+/// An error from the database, or one of ours.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error(transparent)]
+    Sql(#[from] SqlError),
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+}
+
+impl Fault {
+    /// What is stored contradicts itself.
+    pub(super) fn damaged(text: impl Into<String>) -> Self {
+        BackendError::Damaged(text.into()).into()
+    }
+
+    /// Says what it means for the repository in `dir`.
+    pub(super) fn in_repository(self, dir: &Path) -> BackendError {
+        let error = match self {
+            Self::Backend(error) => return error,
+            Self::Sql(error) => error,
+        };
+        let text = error.to_string();
+        match &error {
+            // Rows that do not have the types, sizes or ranges that were written.
+            SqlError::FromSqlConversionFailure(..)
+            | SqlError::IntegralValueOutOfRange(..)
+            | SqlError::InvalidColumnType(..)
+            | SqlError::QueryReturnedNoRows
+            | SqlError::Utf8Error(..) => BackendError::Damaged(text),
+            SqlError::SqliteFailure(failure, _) => match failure.code {
+                ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::TypeMismatch => {
+                    BackendError::Damaged(text)
+                }
+                // Batches are checked before they are written, so that only what is stored can be wrong.
+                ErrorCode::ConstraintViolation => BackendError::Damaged(text),
+                ErrorCode::DiskFull => BackendError::DiskFull,
+                ErrorCode::ReadOnly => BackendError::ReadOnly(dir.to_owned()),
+                ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => BackendError::Locked(dir.to_owned()),
+                _ => BackendError::Database(Box::new(error)),
+            },
+            // The statements are constants and were prepared against the same tables before.
+            SqlError::SqlInputError { .. } => BackendError::Damaged(text),
+            _ => BackendError::Database(Box::new(error)),
+        }
+    }
+}
+
+/// The result of a part of a transaction.
+pub(crate) type Result<T, E = Fault> = std::result::Result<T, E>;

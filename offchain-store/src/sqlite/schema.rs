@@ -1,0 +1,225 @@
+//! The tables, and how a file gets them.
+//!
+//! Numbers: SQLite's integers are signed. Counts and sizes stay below 2^63. `slices_before` and `slices` may use all 64 bits
+//! and are stored bit by bit. `timestamp_key` is the time with its highest bit flipped, so that the order of the signed
+//! numbers is the order of all unsigned times.
+//!
+//! | table | row | notes |
+//! |---|---|---|
+//! | `payloads` | a chunk or a content | `kind` 0: one chunk, its bytes in `chunk_data`; 1: a list of chunks; 2: removed, only named by headers. A content of one chunk has that chunk's hash and is that chunk. `hash` is NULL while a content is being written. `refs` counts the rows of `payload_chunks` and `blocks` that name it. Numbers are never used twice, so that whoever read up to one number misses nothing by going on from there |
+//! | `chunk_data` | a chunk's stored bytes | apart from `payloads`, whose rows stay dense for lookups and for the existence filter |
+//! | `payload_chunks` | a chunk's place in a list | `chunk_id` names a payload of kind 0, also where the writer named a list. No foreign key: with one, each deletion of a chunk would scan this table or need an index over all of it; `refs` keeps count instead |
+//! | `late_names` | a payload that got its hash after its row was written | tells readers of the existence filter, which otherwise only read new rows |
+//! | `metadata` | a metadata map | by hash |
+//! | `blocks` | a block | all of a header that is not in the payload's, the metadata's or the parents' rows. `parents`: distances to the parents' leaf indices, from the nearest on, each measured from the one before, as LEB128. The header is put together again on each read and must have `block_hash` |
+//! | `edges` | a parent and a child | finds children; `blocks.parents` finds parents |
+//! | `frontier` | a block without children | |
+//! | `log_nodes` | an inner node of the log | numbered index x 2^(level + 1) + 2^level - 1, which is nearly the order of appending |
+//! | `totals` | the only row: sums over everything | changed in the transaction that changes what is summed |
+//! | `settings` | a named value | |
+//! | `filter_state`, `filter_pages` | the existence filter as it was at some commit, and up to where it knew the tables | `checksum`: BLAKE3 of the pages. Later rows are added when it is loaded |
+//!
+//! The indexes on hashes hold their first 8 bytes: a quarter of the size, so that more of them stay in memory and fewer pages
+//! change per commit. Queries compare the whole hash. The tables of [`super::outbox`] belong to version 1 too.
+
+use super::{fault::Fault, outbox::OUTBOX_SCHEMA};
+use crate::backend::BackendError;
+use rusqlite::Connection;
+use std::collections::BTreeMap;
+
+/// The greatest format version known here.
+pub(crate) const VERSION: u32 = MIGRATIONS.len() as u32;
+
+/// Marks the file as ours: `PKT1`.
+pub(super) const APPLICATION_ID: i32 = 0x504b_5431;
+
+/// What leads from each version to the next; the first from an empty file to version 1.
+const MIGRATIONS: &[&[&str]] = &[&[VERSION_1, OUTBOX_SCHEMA]];
+
+const VERSION_1: &str = "
+CREATE TABLE payloads (
+    payload_id INTEGER PRIMARY KEY,
+    kind INTEGER NOT NULL CHECK (kind BETWEEN 0 AND 2),
+    refs INTEGER NOT NULL CHECK (refs >= 0),
+    compression INTEGER NOT NULL,
+    original_size INTEGER NOT NULL,
+    stored_size INTEGER NOT NULL,
+    hash BLOB CHECK (length(hash) = 32)
+) STRICT;
+CREATE INDEX payloads_by_hash ON payloads (substr(hash, 1, 8));
+CREATE INDEX payloads_without_refs ON payloads (payload_id) WHERE refs = 0;
+
+CREATE TABLE chunk_data (
+    payload_id INTEGER PRIMARY KEY REFERENCES payloads,
+    bytes BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE payload_chunks (
+    payload_id INTEGER NOT NULL REFERENCES payloads,
+    start_offset INTEGER NOT NULL,
+    chunk_id INTEGER NOT NULL,
+    PRIMARY KEY (payload_id, start_offset)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE late_names (
+    sequence INTEGER PRIMARY KEY,
+    payload_id INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE metadata (
+    metadata_id INTEGER PRIMARY KEY,
+    hash BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),
+    map BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE blocks (
+    leaf_index INTEGER PRIMARY KEY,
+    payload_id INTEGER NOT NULL REFERENCES payloads,
+    metadata_id INTEGER REFERENCES metadata,
+    depth INTEGER NOT NULL,
+    timestamp_key INTEGER NOT NULL,
+    slices_before INTEGER NOT NULL,
+    codec INTEGER NOT NULL,
+    stored_size INTEGER NOT NULL,
+    compression INTEGER NOT NULL,
+    block_hash BLOB NOT NULL CHECK (length(block_hash) = 32),
+    parents BLOB NOT NULL
+) STRICT;
+CREATE INDEX blocks_by_hash ON blocks (substr(block_hash, 1, 8));
+CREATE INDEX blocks_by_content ON blocks (payload_id);
+CREATE INDEX blocks_by_key ON blocks (payload_id, codec, metadata_id);
+CREATE INDEX blocks_by_depth ON blocks (depth);
+CREATE INDEX blocks_by_time ON blocks (timestamp_key);
+
+CREATE TABLE edges (
+    parent INTEGER NOT NULL REFERENCES blocks (leaf_index),
+    child INTEGER NOT NULL REFERENCES blocks (leaf_index),
+    PRIMARY KEY (parent, child)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE frontier (
+    leaf_index INTEGER PRIMARY KEY REFERENCES blocks
+) STRICT;
+
+CREATE TABLE log_nodes (
+    node_id INTEGER PRIMARY KEY,
+    hash BLOB NOT NULL CHECK (length(hash) = 32)
+) STRICT;
+
+CREATE TABLE settings (
+    key TEXT NOT NULL PRIMARY KEY,
+    value BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE totals (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    blocks INTEGER NOT NULL,
+    edges INTEGER NOT NULL,
+    depth_max INTEGER NOT NULL,
+    depth_sum INTEGER NOT NULL,
+    slices INTEGER NOT NULL,
+    original_bytes INTEGER NOT NULL,
+    referenced_bytes INTEGER NOT NULL,
+    unique_bytes INTEGER NOT NULL,
+    stored_bytes INTEGER NOT NULL,
+    chunks INTEGER NOT NULL,
+    frontier INTEGER NOT NULL,
+    payload_next INTEGER NOT NULL
+) STRICT;
+INSERT INTO totals VALUES (1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1);
+
+CREATE TABLE filter_state (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    capacity INTEGER NOT NULL,
+    keys INTEGER NOT NULL,
+    blocks INTEGER NOT NULL,
+    payload_next INTEGER NOT NULL,
+    late_sequence INTEGER NOT NULL,
+    checksum BLOB NOT NULL CHECK (length(checksum) = 32)
+) STRICT;
+CREATE TABLE filter_pages (
+    page INTEGER PRIMARY KEY,
+    bits BLOB NOT NULL
+) STRICT;
+";
+
+/// Brings the file from `version` to [`VERSION`], in one transaction.
+pub(super) fn migrate(connection: &mut Connection, version: u32) -> Result<(), Fault> {
+    let txn = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    for script in MIGRATIONS.iter().skip(version as usize).flat_map(|scripts| scripts.iter()) {
+        txn.execute_batch(script)?;
+    }
+    txn.pragma_update(None, "application_id", APPLICATION_ID)?;
+    txn.pragma_update(None, "user_version", VERSION)?;
+    Ok(txn.commit()?)
+}
+
+/// Version of the file, if it is one of ours and not newer than this program.
+pub(super) fn version(connection: &Connection) -> Result<u32, Fault> {
+    let application_id: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if application_id != APPLICATION_ID {
+        return Err(BackendError::Damaged(format!("pakit.db has application id {application_id:#x}")).into());
+    }
+    let found = u32::try_from(found)
+        .ok()
+        .filter(|found| *found > 0)
+        .ok_or_else(|| BackendError::Damaged(format!("pakit.db has format version {found}")))?;
+    match found > VERSION {
+        true => Err(BackendError::NewerVersion { found, supported: VERSION }.into()),
+        false => Ok(found),
+    }
+}
+
+/// Checks that all tables and indexes are there and are those that the migrations make.
+pub(super) fn verify(connection: &Connection) -> Result<(), Fault> {
+    let mut reference = Connection::open_in_memory()?;
+    migrate(&mut reference, 0)?;
+    let (expected, mut found) = (definitions(&reference)?, definitions(connection)?);
+    for (name, definition) in expected {
+        if found.remove(&name).as_ref() != Some(&definition) {
+            return Err(BackendError::Damaged(format!("{name} is missing from the database, or altered")).into());
+        }
+    }
+    match found.into_keys().next() {
+        Some(name) => Err(BackendError::Damaged(format!("{name} does not belong into the database")).into()),
+        None => Ok(()),
+    }
+}
+
+/// Definitions by name, without SQLite's own tables and implicit indexes.
+fn definitions(connection: &Connection) -> Result<BTreeMap<String, Option<String>>, Fault> {
+    let mut statement =
+        connection.prepare("SELECT name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite@_%' ESCAPE '@'")?;
+    let rows = statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn the_definitions_of_version_1_are_frozen() {
+        let digest = |script: &str| blake3::hash(script.as_bytes()).to_hex().to_string();
+        assert_eq!(&digest(VERSION_1)[..16], "0000000000000000", "a change needs a new migration");
+        assert_eq!(VERSION, 1);
+    }
+
+    #[test]
+    fn each_query_on_a_hash_uses_its_index() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, 0).unwrap();
+        for (table, column, index) in
+            [("blocks", "block_hash", "blocks_by_hash"), ("payloads", "hash", "payloads_by_hash")]
+        {
+            let sql = format!(
+                "EXPLAIN QUERY PLAN SELECT 1 FROM {table} WHERE substr({column}, 1, 8) = substr(?1, 1, 8) AND {column} = ?1"
+            );
+            let plan: String = connection.query_row(&sql, [vec![0u8; 32]], |row| row.get(3)).unwrap();
+            assert!(plan.contains(index), "{plan}");
+        }
+    }
+}

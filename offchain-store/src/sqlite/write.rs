@@ -1,0 +1,299 @@
+//! Carries a [`Plan`] out, and clears away what writers that died left behind. Everything here runs in a transaction.
+
+use super::{
+    existence::Existence,
+    fault::{Fault, Result},
+    read,
+    rows::{encode_parents, from_bits, int, limit, time_key, uint},
+};
+use crate::{
+    backend::{BackendError, StoredChunk, Totals},
+    plan::{BlockPlan, Known, ListPlan, ParentRow, PayloadKind, PayloadRow, Plan, node_number},
+};
+use pakit_primitives::{ContentHash, MetadataHash};
+use rusqlite::Connection;
+use std::path::Path;
+
+/// Rows that one transaction of the clearing away deletes at most.
+const CLEARED_ROWS_MAX: usize = 4096;
+
+/// What a batch is checked against: the tables as the transaction sees them.
+pub(super) struct Tables<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) existence: &'a Existence,
+    pub(super) dir: &'a Path,
+}
+
+impl Tables<'_> {
+    fn ask<T>(&self, answer: Result<T>) -> Result<T, BackendError> {
+        answer.map_err(|fault| fault.in_repository(self.dir))
+    }
+}
+
+impl Known for Tables<'_> {
+    fn totals(&self) -> Result<Totals, BackendError> {
+        self.ask(read::totals(self.connection)).map(|(totals, _)| totals)
+    }
+
+    fn payload_next(&self) -> Result<u64, BackendError> {
+        self.ask(read::totals(self.connection)).map(|(_, next)| next)
+    }
+
+    fn payload(&self, hash: &ContentHash) -> Result<Option<PayloadRow>, BackendError> {
+        self.ask((|| match self.existence.may_contain(hash.as_bytes())? {
+            true => Ok(read::payload(self.connection, hash)?.map(|found| found.row)),
+            false => Ok(None),
+        })())
+    }
+
+    fn list(&self, id: u64) -> Result<Vec<(u64, u64)>, BackendError> {
+        self.ask(read::list(self.connection, id))
+    }
+
+    fn parent(&self, leaf_index: u64) -> Result<Option<ParentRow>, BackendError> {
+        self.ask(read::parent(self.connection, leaf_index))
+    }
+
+    fn has_metadata(&self, hash: &MetadataHash) -> Result<bool, BackendError> {
+        self.ask(read::metadata_id(self.connection, hash)).map(|found| found.is_some())
+    }
+}
+
+/// Writes all that a plan says. Parents of foreign keys come first.
+pub(super) fn apply(connection: &Connection, plan: &Plan) -> Result<()> {
+    insert_chunks(connection, plan)?;
+    for (id, chunk) in &plan.restored {
+        restore_chunk(connection, *id, chunk)?;
+    }
+    for (id, list) in &plan.lists {
+        apply_list(connection, plan, *id, list)?;
+    }
+    count_refs(connection, plan)?;
+    for (hash, map) in &plan.metadata {
+        execute(connection, "INSERT INTO metadata (hash, map) VALUES (?1, ?2)", (hash.as_bytes(), map))?;
+    }
+    insert_blocks(connection, plan)?;
+    insert_edges(connection, plan)?;
+    for node in &plan.log_nodes {
+        let number = node_number(node.level, node.index).ok_or(BackendError::BatchMisfit("a log node is no node"))?;
+        execute(connection, "INSERT INTO log_nodes (node_id, hash) VALUES (?1, ?2)", (int(number), node.hash))?;
+    }
+    write_totals(connection, &plan.totals, plan.payload_next)
+}
+
+/// Runs a statement that changes one row or none, and says how many.
+fn execute(connection: &Connection, sql: &str, params: impl rusqlite::Params) -> Result<usize> {
+    Ok(connection.prepare_cached(sql)?.execute(params)?)
+}
+
+/// Runs a statement that must find its row.
+fn change(connection: &Connection, sql: &str, params: impl rusqlite::Params) -> Result<()> {
+    match execute(connection, sql, params)? {
+        1 => Ok(()),
+        _ => Err(Fault::damaged("a payload that the tables name is not there")),
+    }
+}
+
+const INSERT_PAYLOAD: &str = "INSERT INTO payloads
+    (payload_id, kind, refs, compression, original_size, stored_size, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+
+fn insert_chunks(connection: &Connection, plan: &Plan) -> Result<()> {
+    let mut rows = connection.prepare_cached(INSERT_PAYLOAD)?;
+    let mut data = connection.prepare_cached("INSERT INTO chunk_data (payload_id, bytes) VALUES (?1, ?2)")?;
+    for (id, chunk) in &plan.chunks {
+        // With its references at once: a row without any enters an index that it leaves again when it gets one.
+        let refs = plan.refs.get(id).copied().unwrap_or_default();
+        rows.execute((
+            int(*id),
+            0,
+            int(refs),
+            chunk.compression.code(),
+            chunk.original_size,
+            int(chunk.bytes.len() as u64),
+            chunk.chunk_hash.as_bytes(),
+        ))?;
+        data.execute((int(*id), &chunk.bytes))?;
+    }
+    Ok(())
+}
+
+fn restore_chunk(connection: &Connection, id: u64, chunk: &StoredChunk) -> Result<()> {
+    let sql = "UPDATE payloads SET kind = 0, compression = ?2, stored_size = ?3 WHERE payload_id = ?1";
+    change(connection, sql, (int(id), chunk.compression.code(), int(chunk.bytes.len() as u64)))?;
+    execute(connection, "INSERT INTO chunk_data (payload_id, bytes) VALUES (?1, ?2)", (int(id), &chunk.bytes))?;
+    Ok(())
+}
+
+fn apply_list(connection: &Connection, plan: &Plan, id: u64, list: &ListPlan) -> Result<()> {
+    if list.is_dropped {
+        while clear_list(connection, id, CLEARED_ROWS_MAX)? == CLEARED_ROWS_MAX {}
+        return change(connection, "DELETE FROM payloads WHERE payload_id = ?1", [int(id)]);
+    }
+    let target = match (list.restores, list.name) {
+        (Some(target), Some((_, info))) => {
+            let sql = "UPDATE payloads SET kind = 1, compression = ?2, stored_size = ?3 WHERE payload_id = ?1";
+            change(connection, sql, (int(target), info.compression.code(), int(info.stored_size)))?;
+            if list.has_row {
+                let sql = "UPDATE payload_chunks SET payload_id = ?2 WHERE payload_id = ?1";
+                execute(connection, sql, (int(id), int(target)))?;
+                change(connection, "DELETE FROM payloads WHERE payload_id = ?1", [int(id)])?;
+            }
+            target
+        }
+        (_, Some((hash, info))) if list.has_row => {
+            let sql = "UPDATE payloads SET hash = ?2, compression = ?3, original_size = ?4, stored_size = ?5
+                WHERE payload_id = ?1";
+            let sizes = (int(info.original_size), int(info.stored_size));
+            change(connection, sql, (int(id), hash.as_bytes(), info.compression.code(), sizes.0, sizes.1))?;
+            execute(connection, "INSERT INTO late_names (payload_id) VALUES (?1)", [int(id)])?;
+            id
+        }
+        (_, name) if !list.has_row => {
+            let refs = plan.refs.get(&id).copied().unwrap_or_default();
+            let (code, original, stored) =
+                name.map_or((0, 0, 0), |(_, info)| (info.compression.code(), info.original_size, info.stored_size));
+            let hash = name.map(|(hash, _)| hash.to_bytes());
+            execute(connection, INSERT_PAYLOAD, (int(id), 1, int(refs), code, int(original), int(stored), hash))?;
+            id
+        }
+        _ => id,
+    };
+    let sql = "INSERT INTO payload_chunks (payload_id, start_offset, chunk_id) VALUES (?1, ?2, ?3)";
+    let mut insert = connection.prepare_cached(sql)?;
+    for (offset, chunk_id) in &list.rows {
+        insert.execute((int(target), int(*offset), int(*chunk_id)))?;
+    }
+    Ok(())
+}
+
+/// References to payloads that had a row before; new rows got theirs when they were written.
+fn count_refs(connection: &Connection, plan: &Plan) -> Result<()> {
+    for (id, refs) in plan.refs.range(..plan.payload_first).filter(|(_, refs)| **refs > 0) {
+        let sql = "UPDATE payloads SET refs = refs + ?2 WHERE payload_id = ?1";
+        change(connection, sql, (int(*id), int(*refs)))?;
+    }
+    Ok(())
+}
+
+fn insert_blocks(connection: &Connection, plan: &Plan) -> Result<()> {
+    let sql = "INSERT INTO blocks (leaf_index, payload_id, metadata_id, depth, timestamp_key, slices_before, codec,
+        stored_size, compression, block_hash, parents) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+    let mut insert = connection.prepare_cached(sql)?;
+    for BlockPlan { block, payload_id } in &plan.blocks {
+        let header = block.header();
+        let metadata_id = match header.metadata_hash.is_some() {
+            true => read::metadata_id(connection, &header.metadata_hash)?,
+            false => None,
+        };
+        insert.execute((
+            int(header.leaf_index),
+            int(*payload_id),
+            metadata_id,
+            header.depth,
+            time_key(header.timestamp_ms),
+            from_bits(header.slices_before),
+            header.codec,
+            int(header.stored_size),
+            header.compression.code(),
+            block.block_hash().as_bytes(),
+            encode_parents(header.leaf_index, header.parents.iter().map(|parent| parent.leaf_index)),
+        ))?;
+    }
+    Ok(())
+}
+
+fn insert_edges(connection: &Connection, plan: &Plan) -> Result<()> {
+    let mut insert = connection.prepare_cached("INSERT INTO edges (parent, child) VALUES (?1, ?2)")?;
+    for (parent, child) in &plan.edges {
+        insert.execute((int(*parent), int(*child)))?;
+    }
+    let mut delete = connection.prepare_cached("DELETE FROM frontier WHERE leaf_index = ?1")?;
+    for leaf_index in &plan.frontier_left {
+        delete.execute([int(*leaf_index)])?;
+    }
+    let mut insert = connection.prepare_cached("INSERT INTO frontier (leaf_index) VALUES (?1)")?;
+    for leaf_index in &plan.frontier_joined {
+        insert.execute([int(*leaf_index)])?;
+    }
+    Ok(())
+}
+
+fn write_totals(connection: &Connection, totals: &Totals, payload_next: u64) -> Result<()> {
+    let sql = "UPDATE totals SET blocks = ?1, edges = ?2, depth_max = ?3, depth_sum = ?4, slices = ?5,
+        original_bytes = ?6, referenced_bytes = ?7, unique_bytes = ?8, stored_bytes = ?9, chunks = ?10, frontier = ?11,
+        payload_next = ?12 WHERE id = 1";
+    let changed = execute(
+        connection,
+        sql,
+        (
+            int(totals.blocks),
+            int(totals.edges),
+            totals.depth_max,
+            int(totals.depth_sum),
+            from_bits(totals.slices),
+            int(totals.original_bytes),
+            int(totals.referenced_bytes),
+            int(totals.unique_bytes),
+            int(totals.stored_bytes),
+            int(totals.chunks),
+            int(totals.frontier),
+            int(payload_next),
+        ),
+    )?;
+    if changed == 1 { Ok(()) } else { Err(Fault::damaged("the row of the totals is missing")) }
+}
+
+pub(super) fn set_setting(connection: &Connection, key: &str, value: &[u8]) -> Result<()> {
+    let sql =
+        "INSERT INTO settings (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+    execute(connection, sql, (key, value)).map(|_| ())
+}
+
+/// Takes up to `rows_max` chunks off a list and says how many.
+fn clear_list(connection: &Connection, id: u64, rows_max: usize) -> Result<usize> {
+    let sql = "SELECT start_offset, chunk_id FROM payload_chunks WHERE payload_id = ?1 LIMIT ?2";
+    let mut select = connection.prepare_cached(sql)?;
+    let listed = select.query_map((int(id), limit(rows_max)), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let listed: Vec<(i64, i64)> = listed.collect::<rusqlite::Result<_>>()?;
+    for (offset, chunk_id) in &listed {
+        change(connection, "UPDATE payloads SET refs = refs - 1 WHERE payload_id = ?1", [chunk_id])?;
+        let sql = "DELETE FROM payload_chunks WHERE payload_id = ?1 AND start_offset = ?2";
+        execute(connection, sql, (int(id), offset))?;
+    }
+    Ok(listed.len())
+}
+
+/// Clears away some of what nothing refers to: contents that were never completed or never got a block, chunks of neither,
+/// and removed payloads without a block. Says whether there may be more. Only for whoever has just become the writer:
+/// later, what nothing refers to yet may be about to be named.
+pub(super) fn clear_unreferenced(connection: &Connection) -> Result<bool> {
+    let sql = "SELECT payload_id, kind, original_size, stored_size FROM payloads INDEXED BY payloads_without_refs
+        WHERE refs = 0 ORDER BY payload_id LIMIT 256";
+    let mut select = connection.prepare_cached(sql)?;
+    let found = select.query_map((), |row| Ok((uint(row, 0)?, row.get(1)?, uint(row, 2)?, uint(row, 3)?)))?;
+    let found: Vec<(u64, u8, u64, u64)> = found.collect::<rusqlite::Result<_>>()?;
+    let (mut totals, payload_next) = read::totals(connection)?;
+    let mut room = CLEARED_ROWS_MAX;
+    for (id, kind, original_size, stored_size) in &found {
+        if *kind == 1 {
+            room = room.saturating_sub(clear_list(connection, *id, room)?);
+            if room == 0 {
+                break;
+            }
+        }
+        if *kind == 0 {
+            execute(connection, "DELETE FROM chunk_data WHERE payload_id = ?1", [int(*id)])?;
+            let left = |sum: u64, less: u64| {
+                sum.checked_sub(less).ok_or_else(|| Fault::damaged("the totals are below what is kept"))
+            };
+            totals.chunks = left(totals.chunks, 1)?;
+            totals.unique_bytes = left(totals.unique_bytes, *original_size)?;
+            totals.stored_bytes = left(totals.stored_bytes, *stored_size)?;
+        }
+        change(connection, "DELETE FROM payloads WHERE payload_id = ?1", [int(*id)])?;
+    }
+    write_totals(connection, &totals, payload_next)?;
+    Ok(!found.is_empty())
+}
+
+const _: () = assert!(PayloadKind::Chunk as u8 == 0 && PayloadKind::List as u8 == 1 && PayloadKind::Removed as u8 == 2);
