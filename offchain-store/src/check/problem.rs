@@ -1,0 +1,240 @@
+//! What an audit can find: [`Problem`].
+
+use pakit_primitives::ContentHash;
+use serde::{Serialize, Serializer};
+
+/// One thing that is wrong with a repository, and where. Blocks are named by leaf index.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Problem {
+    /// The backend failed or found damage itself, a header that does not match its block hash for instance.
+    #[error("{place}: {error}")]
+    Unreadable {
+        /// What was being read.
+        place: String,
+        /// What the backend said.
+        error: String,
+    },
+    /// A gap in the log.
+    #[error("block {leaf_index} is missing")]
+    MissingBlock {
+        /// Its place.
+        leaf_index: u64,
+    },
+    /// Something stands behind the end of the log.
+    #[error("block {leaf_index} stands behind the end of the log")]
+    BlockBeyondLog {
+        /// Its place.
+        leaf_index: u64,
+    },
+    /// A header that names another place than its own.
+    #[error("block {leaf_index} says that its leaf index is {found}")]
+    WrongLeafIndex {
+        /// Its place.
+        leaf_index: u64,
+        /// What its header says.
+        found: u64,
+    },
+    /// The block cannot be found by something that it has.
+    #[error("block {leaf_index} is not found by its {by}")]
+    NotFound {
+        /// Its place.
+        leaf_index: u64,
+        /// What it was looked for by.
+        by: Lookup,
+    },
+    /// An index holds more or fewer entries than there are blocks.
+    #[error("the index by {by} has {entries} entries for {blocks} blocks")]
+    WrongIndexSize {
+        /// The index.
+        by: Lookup,
+        /// What it holds.
+        entries: u64,
+        /// What there is.
+        blocks: u64,
+    },
+    /// A parent that is not there, or is not the block that is named.
+    #[error("block {leaf_index} names a parent {parent} that is missing or another block")]
+    WrongParent {
+        /// The block.
+        leaf_index: u64,
+        /// Place of the parent.
+        parent: u64,
+    },
+    /// Not one more than the greatest depth of the parents.
+    #[error("block {leaf_index} has depth {found} instead of {expected}")]
+    WrongDepth {
+        /// The block.
+        leaf_index: u64,
+        /// What its parents imply.
+        expected: u32,
+        /// What its header says.
+        found: u32,
+    },
+    /// A timestamp before a parent's.
+    #[error("block {leaf_index} is older than its parent {parent}")]
+    TimeRunsBackwards {
+        /// The block.
+        leaf_index: u64,
+        /// Place of the parent.
+        parent: u64,
+    },
+    /// Another number of slices than the blocks before hold.
+    #[error("block {leaf_index} counts {found} slices before it instead of {expected}")]
+    WrongSlicesBefore {
+        /// The block.
+        leaf_index: u64,
+        /// What the blocks before hold.
+        expected: u64,
+        /// What its header says.
+        found: u64,
+    },
+    /// A header names a parent that does not list the block as a child.
+    #[error("block {child} is not listed as a child of {parent}")]
+    MissingEdge {
+        /// The parent.
+        parent: u64,
+        /// The child.
+        child: u64,
+    },
+    /// A child is listed whose header does not name the parent.
+    #[error("block {child} is listed as a child of {parent} and does not name it")]
+    SurplusEdge {
+        /// The parent.
+        parent: u64,
+        /// The child.
+        child: u64,
+    },
+    /// A block without children is not in the frontier, or one with children is.
+    #[error("the frontier is wrong about block {leaf_index}, which has {children} children")]
+    WrongFrontier {
+        /// The block.
+        leaf_index: u64,
+        /// How many blocks build on it.
+        children: u64,
+    },
+    /// A node of the log that is missing or not the hash of the nodes below it.
+    #[error("node {index} at level {level} of the log is {state}")]
+    WrongLogNode {
+        /// Height above the leaves.
+        level: u32,
+        /// Place among the nodes of its level.
+        index: u64,
+        /// Missing or wrong.
+        state: NodeState,
+    },
+    /// A sum that was kept and not counted now.
+    #[error("the sum of {name} is {stored} and should be {counted}")]
+    WrongTotal {
+        /// Which sum.
+        name: &'static str,
+        /// What is kept.
+        stored: u64,
+        /// What was counted.
+        counted: u64,
+    },
+    /// A content without a payload. (A payload that was removed on purpose is none of this.)
+    #[error("the content of block {leaf_index} is missing")]
+    MissingPayload {
+        /// The block.
+        leaf_index: u64,
+    },
+    /// The chunks of a content do not follow each other, or do not add up to what is known of it.
+    #[error("the chunks of block {leaf_index} do not make up its content: {what}")]
+    WrongChunkList {
+        /// The block.
+        leaf_index: u64,
+        /// What does not fit.
+        what: &'static str,
+    },
+    /// A chunk of a content is not there.
+    #[error("the content of block {leaf_index} lacks the chunk {chunk_hash}")]
+    MissingChunk {
+        /// The block.
+        leaf_index: u64,
+        /// The chunk.
+        #[serde(serialize_with = "as_text")]
+        chunk_hash: ContentHash,
+    },
+    /// The chunks of a content are each sound or not, but together they are not that content.
+    #[error("the content of block {leaf_index} does not match its hash")]
+    WrongContent {
+        /// The block.
+        leaf_index: u64,
+    },
+    /// A chunk that does not decompress to its hash.
+    #[error("the chunk {chunk_hash} is damaged: {what}")]
+    DamagedChunk {
+        /// The chunk.
+        #[serde(serialize_with = "as_text")]
+        chunk_hash: ContentHash,
+        /// The first block whose whole content it is, if any.
+        leaf_index: Option<u64>,
+        /// What is wrong.
+        what: String,
+    },
+    /// A metadata map that is missing or does not match its hash.
+    #[error("the metadata of block {leaf_index} is {state}")]
+    WrongMetadata {
+        /// The block.
+        leaf_index: u64,
+        /// Missing or wrong.
+        state: NodeState,
+    },
+}
+
+/// What a block is looked for by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Lookup {
+    /// Its block hash.
+    Hash,
+    /// Codec, content hash and metadata hash.
+    Key,
+    /// Its content hash.
+    Content,
+    /// Its depth.
+    Depth,
+    /// Its timestamp.
+    Time,
+    /// Its place among the leaves of the log.
+    Leaf,
+}
+
+impl std::fmt::Display for Lookup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Hash => "block hash",
+            Self::Key => "codec, content and metadata",
+            Self::Content => "content hash",
+            Self::Depth => "depth",
+            Self::Time => "time",
+            Self::Leaf => "leaf of the log",
+        })
+    }
+}
+
+/// How a stored value that can be computed differs from what was computed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeState {
+    /// It is not there.
+    Missing,
+    /// It is another.
+    Wrong,
+}
+
+impl std::fmt::Display for NodeState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Missing => "missing",
+            Self::Wrong => "wrong",
+        })
+    }
+}
+
+fn as_text<S: Serializer>(value: &impl std::fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
