@@ -1,2 +1,7 @@
-//! The program `pakit`.
-fn main() {}
+//! The program `pakit`; see [`offchain_store::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    offchain_store::cli::run()
+}

@@ -1,0 +1,369 @@
+//! The one writer: turns processed contents into blocks and commits them in batches, each atomic.
+//!
+//! A block made here is promised to nobody until [`Committer::flush`] has returned.
+
+use crate::{
+    backend::{
+        BackendError, BlockKey, ChunkRef, DagBackend, NewContent, PayloadInfo, StagingId, StoredChunk, WriteBatch,
+    },
+    block::{DagBlock, DagBuilder, NewBlock},
+    log::{LogAppendError, LogAppender, LogReadError},
+    metadata::Metadata,
+    parents::{self, Overlay, ParentSelectionStrategy},
+};
+use pakit_primitives::{Compression, ContentHash, HeaderError, MetadataHash};
+use rand::{SeedableRng, rngs::StdRng};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+/// A content's chunk references are written out, before its hash is known, when there are this many: so memory does not
+/// grow with a file.
+const OPEN_CHUNKS_MAX: usize = 16_384;
+
+/// Chunk references of a nested content that are read at once.
+const NESTED_CHUNKS_PAGE: usize = 1_024;
+
+/// When a batch is full.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchLimits {
+    /// Blocks in it.
+    pub blocks_max: usize,
+    /// Bytes of new chunks in it.
+    pub bytes_max: usize,
+    /// Milliseconds since its first block: how long a caller waits at most for an acknowledgement.
+    pub age_ms_max: u64,
+}
+
+impl Default for BatchLimits {
+    fn default() -> Self {
+        Self { blocks_max: 4_096, bytes_max: 32 << 20, age_ms_max: 1_000 }
+    }
+}
+
+/// Why blocks could not be made or committed. The batch is lost, everything flushed before is not.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// The backend failed.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// The stored log cannot be continued.
+    #[error(transparent)]
+    LogRead(#[from] LogReadError),
+    /// A block does not continue the log.
+    #[error(transparent)]
+    LogAppend(#[from] LogAppendError),
+    /// A header would break a rule, such as a log beyond its greatest size.
+    #[error("the block cannot be made: {0}")]
+    Header(#[from] HeaderError),
+    /// A parent that was chosen is not there.
+    #[error("the repository is damaged: block {0} of the log is missing")]
+    MissingParent(u64),
+    /// The system clock stands before 1970.
+    #[error("the system clock stands before 1970")]
+    Clock,
+}
+
+/// A chunk on its way into a content.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ProcessedChunk {
+    /// Kept already.
+    Known {
+        /// Its hash.
+        chunk_hash: ContentHash,
+        /// What is kept.
+        info: PayloadInfo,
+    },
+    /// Compressed and ready.
+    New(StoredChunk),
+}
+
+/// A content of which some chunks were added.
+#[derive(Default, Debug)]
+pub struct OpenContent {
+    staged: Option<StagingId>,
+    chunks: Vec<ChunkRef>,
+    /// Chunks as they were cut. One of them may stand for several in `chunks`.
+    cut: u64,
+    last_cut: Option<ContentHash>,
+    original_size: u64,
+    stored_by_code: [u64; Compression::ALL.len()],
+    new_bytes: u64,
+}
+
+impl OpenContent {
+    fn stored_size(&self) -> u64 {
+        self.stored_by_code.iter().sum()
+    }
+
+    /// The code of most stored bytes, the lowest on a tie.
+    fn compression(&self) -> Compression {
+        let most = self.stored_by_code.iter().copied().max().unwrap_or(0);
+        let code = self.stored_by_code.iter().position(|bytes| *bytes == most).unwrap_or(0);
+        if self.original_size == 0 { Compression::None } else { Compression::ALL[code] }
+    }
+
+    fn info(&self) -> PayloadInfo {
+        PayloadInfo {
+            original_size: self.original_size,
+            stored_size: self.stored_size(),
+            compression: self.compression(),
+            is_kept: true,
+        }
+    }
+
+    fn push(&mut self, chunk_hash: ContentHash, info: &PayloadInfo, original_size: u32) {
+        self.chunks.push(ChunkRef { offset: self.original_size, chunk_hash, original_size });
+        self.original_size += u64::from(original_size);
+        self.stored_by_code[usize::from(info.compression.code())] += info.stored_size;
+    }
+}
+
+/// A content that has its block.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Placed {
+    /// The block; an earlier one where the same was put before.
+    pub block: DagBlock,
+    /// Whether it is an earlier one.
+    pub is_deduplicated: bool,
+    /// Bytes newly stored for it.
+    pub new_bytes: u64,
+}
+
+/// Makes blocks and commits them. While it lives, nobody else may commit to its backend.
+pub struct Committer {
+    backend: Arc<dyn DagBackend>,
+    strategy: ParentSelectionStrategy,
+    rng: StdRng,
+    limits: BatchLimits,
+    overlay: Overlay,
+    builder: DagBuilder,
+    log: LogAppender,
+    batch: WriteBatch,
+    batch_bytes: usize,
+    batch_began: Option<Instant>,
+    uncommitted_keys: HashMap<BlockKey, u64>,
+    uncommitted_payloads: HashMap<ContentHash, PayloadInfo>,
+    staging_ids: u64,
+}
+
+impl Committer {
+    /// Continues the log of `backend`. With a `seed`, parents are drawn reproducibly.
+    pub fn new(
+        backend: Arc<dyn DagBackend>,
+        strategy: ParentSelectionStrategy,
+        limits: BatchLimits,
+        seed: Option<u64>,
+    ) -> Result<Self, CommitError> {
+        let totals = backend.totals()?;
+        Ok(Self {
+            overlay: Overlay::new(backend.clone())?,
+            log: LogAppender::resume(backend.as_ref())?,
+            builder: DagBuilder::new(totals.blocks, totals.slices),
+            rng: seed.map_or_else(rand::make_rng, StdRng::seed_from_u64),
+            backend,
+            strategy,
+            limits,
+            batch: WriteBatch::default(),
+            batch_bytes: 0,
+            batch_began: None,
+            uncommitted_keys: HashMap::new(),
+            uncommitted_payloads: HashMap::new(),
+            staging_ids: 0,
+        })
+    }
+
+    /// Whether the batch has reached a limit.
+    pub fn is_full(&self) -> bool {
+        self.batch.blocks.len() >= self.limits.blocks_max
+            || self.batch_bytes >= self.limits.bytes_max
+            || self.batch_began.is_some_and(|began| began.elapsed().as_millis() >= u128::from(self.limits.age_ms_max))
+    }
+
+    /// Adds the next chunk of a content.
+    pub fn add_chunk(&mut self, content: &mut OpenContent, chunk: ProcessedChunk) -> Result<(), CommitError> {
+        self.batch_began.get_or_insert_with(Instant::now);
+        content.cut += 1;
+        match chunk {
+            ProcessedChunk::Known { chunk_hash, info } => {
+                content.last_cut = Some(chunk_hash);
+                self.add_known(content, chunk_hash, &info)?;
+            },
+            ProcessedChunk::New(chunk) => {
+                content.last_cut = Some(chunk.chunk_hash);
+                let original_size = chunk.original_size;
+                let chunk_hash = chunk.chunk_hash;
+                let info = match self.uncommitted_payloads.get(&chunk_hash) {
+                    Some(info) => *info,
+                    None => self.add_new(content, chunk),
+                };
+                content.push(chunk_hash, &info, original_size);
+            },
+        }
+        if content.chunks.len() >= OPEN_CHUNKS_MAX {
+            let staging = *content.staged.get_or_insert_with(|| {
+                self.staging_ids += 1;
+                StagingId(self.staging_ids)
+            });
+            self.batch.staged.push((staging, std::mem::take(&mut content.chunks)));
+        }
+        Ok(())
+    }
+
+    fn add_new(&mut self, content: &mut OpenContent, chunk: StoredChunk) -> PayloadInfo {
+        let info = PayloadInfo {
+            original_size: u64::from(chunk.original_size),
+            stored_size: chunk.bytes.len() as u64,
+            compression: chunk.compression,
+            is_kept: true,
+        };
+        content.new_bytes += info.stored_size;
+        self.batch_bytes += chunk.bytes.len();
+        self.uncommitted_payloads.insert(chunk.chunk_hash, info);
+        self.batch.chunks.push(chunk);
+        info
+    }
+
+    /// Adds a chunk that is kept already. Under another chunk size, what is a chunk here may have been a content of several
+    /// chunks there; then those stand in its place.
+    fn add_known(
+        &mut self,
+        content: &mut OpenContent,
+        chunk_hash: ContentHash,
+        info: &PayloadInfo,
+    ) -> Result<(), CommitError> {
+        let mut from = 0;
+        while from < info.original_size.max(1) {
+            let parts = self.backend.chunks(&chunk_hash, from, NESTED_CHUNKS_PAGE)?;
+            let Some(last) = parts.last() else {
+                return Err(BackendError::Damaged(format!("the chunks of payload {chunk_hash} are missing")).into());
+            };
+            from = last.offset + u64::from(last.original_size.max(1));
+            for part in &parts {
+                let part_info = match part.chunk_hash == chunk_hash {
+                    true => *info,
+                    false => self.backend.payload(&part.chunk_hash)?.ok_or_else(|| {
+                        BackendError::Damaged(format!("chunk {} of payload {chunk_hash} is missing", part.chunk_hash))
+                    })?,
+                };
+                content.push(part.chunk_hash, &part_info, part.original_size);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a content up.
+    pub fn abandon(&mut self, content: OpenContent) {
+        self.batch.abandoned.extend(content.staged);
+    }
+
+    /// Gives a complete content its block. `content_hash` is that of the whole; a content of one chunk has the chunk's.
+    pub fn finish(
+        &mut self,
+        content: OpenContent,
+        codec: u32,
+        content_hash: Option<ContentHash>,
+        metadata: Option<&Metadata>,
+    ) -> Result<Placed, CommitError> {
+        let only_cut = content.last_cut.filter(|_| content.cut == 1);
+        let content_hash = only_cut.or(content_hash).ok_or(BackendError::BatchMisfit("a content has no hash"))?;
+        let metadata_hash = metadata.map_or(MetadataHash::NONE, Metadata::hash);
+        let new_bytes = content.new_bytes;
+        let info = content.info();
+        self.keep_content(content, content_hash, info)?;
+        let key = BlockKey { codec, content_hash, metadata_hash };
+        if let Some(block) = self.find_block(&key)? {
+            return Ok(Placed { block, is_deduplicated: true, new_bytes });
+        }
+        if let Some(metadata) = metadata {
+            self.batch.metadata.push((metadata_hash, metadata.as_bytes().to_vec()));
+        }
+        let block = self.append(NewBlock {
+            codec,
+            content_hash,
+            original_size: info.original_size,
+            stored_size: info.stored_size,
+            compression: info.compression,
+            metadata_hash,
+        })?;
+        Ok(Placed { block, is_deduplicated: false, new_bytes })
+    }
+
+    fn keep_content(
+        &mut self,
+        content: OpenContent,
+        content_hash: ContentHash,
+        info: PayloadInfo,
+    ) -> Result<(), CommitError> {
+        if content.chunks.iter().any(|chunk| chunk.chunk_hash == content_hash) {
+            // The content is its one chunk.
+            return Ok(());
+        }
+        let is_kept = self.uncommitted_payloads.contains_key(&content_hash)
+            || self.backend.payload(&content_hash)?.is_some_and(|payload| payload.is_kept);
+        if is_kept {
+            self.abandon(content);
+        } else {
+            self.uncommitted_payloads.insert(content_hash, info);
+            let OpenContent { staged, chunks, .. } = content;
+            self.batch.contents.push(NewContent { content_hash, info, staged, chunks });
+        }
+        Ok(())
+    }
+
+    fn find_block(&self, key: &BlockKey) -> Result<Option<DagBlock>, CommitError> {
+        let leaf_index = match self.uncommitted_keys.get(key) {
+            Some(leaf_index) => Some(*leaf_index),
+            None => self.backend.find_key(key)?,
+        };
+        leaf_index.map(|leaf_index| self.block_at(leaf_index)).transpose()
+    }
+
+    /// A block of the log, committed or not.
+    fn block_at(&self, leaf_index: u64) -> Result<DagBlock, CommitError> {
+        let committed = self.builder.leaf_index() - self.batch.blocks.len() as u64;
+        match leaf_index.checked_sub(committed) {
+            Some(at) => self.batch.blocks.get(at as usize).cloned(),
+            None => self.backend.block(leaf_index)?,
+        }
+        .ok_or(CommitError::MissingParent(leaf_index))
+    }
+
+    /// Makes the next block of the log.
+    fn append(&mut self, content: NewBlock) -> Result<DagBlock, CommitError> {
+        let parents = parents::select(self.strategy, &self.overlay, &mut self.rng)?
+            .into_iter()
+            .map(|leaf_index| self.block_at(leaf_index))
+            .collect::<Result<Vec<_>, _>>()?;
+        let block = self.builder.block(content, clock_ms()?, &parents)?;
+        self.builder.advance(&block);
+        self.overlay.append(&block);
+        self.log.append(&block, &mut self.batch.log_nodes)?;
+        self.uncommitted_keys.insert(block.key(), block.leaf_index());
+        self.batch.blocks.push(block.clone());
+        self.batch_began.get_or_insert_with(Instant::now);
+        Ok(block)
+    }
+
+    /// Commits the batch. On return everything finished before is durable; after an error the committer is of no use.
+    pub fn flush(&mut self) -> Result<(), CommitError> {
+        let batch = std::mem::take(&mut self.batch);
+        self.batch_bytes = 0;
+        self.batch_began = None;
+        self.uncommitted_keys.clear();
+        self.uncommitted_payloads.clear();
+        if !batch.is_empty() {
+            self.backend.commit(batch)?;
+            self.overlay.committed();
+        }
+        Ok(())
+    }
+}
+
+fn clock_ms() -> Result<u64, CommitError> {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| CommitError::Clock)?;
+    u64::try_from(since_1970.as_millis()).map_err(|_| CommitError::Clock)
+}

@@ -1,0 +1,442 @@
+//! [`StorageEngine`], the library's face: one repository, opened.
+
+use crate::{
+    backend::{BackendError, DagBackend},
+    block::DagBlock,
+    cache::{BlockCache, CACHED_CONTENT_BYTES_MAX, CachedBlock},
+    cid::{Cid, CidError},
+    commit::{CommitError, Committer},
+    config::{Config, ConfigError, Overrides},
+    dag::{DagError, MerkleDag},
+    get::{ContentReader, GetError},
+    index::DagIndex,
+    log::{LogReadError, LogReader},
+    memory::MemoryBackend,
+    metadata::Metadata,
+    parents::{ParentSelectionStrategy, ParseStrategyError},
+    proof::{self, ProofBuildError, ProofDocument, ProofRequest},
+    put::{self, PutError, PutEvent, PutItem, PutSummary},
+    restore::{self, RestoreError, Restored},
+    sqlite::SqliteBackend,
+    stats::{self, DagStats, EfficiencyReport},
+    tree::Entry,
+    verify::{self, ContentReadError, Expected, Verification},
+    walk::Source,
+};
+use pakit_primitives::{BlockHash, Head};
+use std::{
+    io::{Cursor, Read},
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Random bytes at the start of a genesis content, which make each DAG's genesis its own.
+const GENESIS_NONCE_BYTES: usize = 32;
+
+/// Greatest name of a DAG, in bytes.
+pub const NAME_BYTES_MAX: usize = 1024;
+
+/// Greatest content that [`StorageEngine::retrieve`] holds in memory, in bytes; [`StorageEngine::reader`] has no limit.
+pub const RETRIEVE_BYTES_MAX: u64 = 256 << 20;
+
+const SETTING_NAME: &str = "name";
+const SETTING_STRATEGY: &str = "strategy";
+
+/// What an opened repository may be used for.
+pub use crate::sqlite::Access;
+
+/// How a new repository is made.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct InitOptions {
+    /// Name of the DAG; stands in the genesis block.
+    pub name: String,
+    /// How later blocks choose their parents.
+    pub strategy: ParentSelectionStrategy,
+    /// Makes genesis and the choice of parents reproducible, for tests.
+    pub seed: Option<u64>,
+}
+
+/// Why a repository could not be made or opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The backend failed.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// The settings are not accepted.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Genesis could not be committed.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// Genesis could not be put.
+    #[error(transparent)]
+    Put(#[from] Box<PutError>),
+    /// The stored parent strategy is not known.
+    #[error("the repository's parent strategy is not known: {0}")]
+    Strategy(#[from] ParseStrategyError),
+    /// The name is too long.
+    #[error("a name has at most {NAME_BYTES_MAX} bytes")]
+    NameTooLong,
+    /// The repository has no genesis: making it was interrupted.
+    #[error("the repository in {} was not completely made; run `pakit init` again", .0.display())]
+    Incomplete(PathBuf),
+}
+
+/// Why a text does not name a block here.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResolveError {
+    /// The backend failed.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// Neither a block hash nor a CID.
+    #[error("{text:?} is neither a block hash (64 hex digits) nor a CID: {source}")]
+    Malformed {
+        /// The text.
+        text: String,
+        /// Why it is no CID.
+        source: CidError,
+    },
+    /// Not in this repository.
+    #[error("there is no block {0} in this repository")]
+    Unknown(String),
+}
+
+/// Why a proof could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProveError {
+    /// The log failed.
+    #[error(transparent)]
+    Log(#[from] LogReadError),
+    /// The lineage could not be found.
+    #[error(transparent)]
+    Dag(#[from] DagError),
+    /// What was built does not verify.
+    #[error(transparent)]
+    Build(#[from] ProofBuildError),
+}
+
+/// What a proof should show.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ProofOptions {
+    /// Size of the log to prove the block in; the whole log where it is `None`.
+    pub size: Option<u64>,
+    /// Also prove that a log of this later size extends it.
+    pub consistent_with: Option<u64>,
+    /// Also prove that the block descends from genesis.
+    pub lineage: bool,
+}
+
+/// A block with what the repository knows beyond its header.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BlockInfo {
+    /// The block.
+    pub block: DagBlock,
+    /// Blocks that name it as a parent, the earliest first.
+    pub children: Vec<u64>,
+    /// Whether there are more children than are listed.
+    pub children_truncated: bool,
+    /// Whether its content is still kept.
+    pub is_kept: bool,
+}
+
+/// A repository, opened. Shared by reference among threads: reads run side by side, writes one after the other.
+///
+/// ```
+/// use offchain_store::{Config, InitOptions, ProofOptions, StorageEngine, verify::{Expected, TrustedHead}};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let folder = tempfile::tempdir()?;
+/// let options = InitOptions { name: "land titles".into(), ..Default::default() };
+/// let (engine, _genesis) = StorageEngine::init(folder.path().join("repo").as_path(), &options, Config::default())?;
+///
+/// let stored = engine.store(&b"parcel 12/7"[..], None)?;
+/// assert_eq!(&*engine.retrieve(&stored.block.block_hash())?, b"parcel 12/7");
+///
+/// let proof = engine.prove(&stored.block, &ProofOptions { lineage: true, ..Default::default() })?;
+/// let head = engine.head()?;
+/// let expected = Expected::of_head(TrustedHead::Given(head));
+/// assert!(StorageEngine::verify(&proof, Some(&mut &b"parcel 12/7"[..]), &expected)?.valid);
+/// assert!(!StorageEngine::verify(&proof, Some(&mut &b"parcel 12/8"[..]), &expected)?.valid);
+/// assert_eq!(engine.dag_stats()?.blocks, 2);
+/// # Ok(()) }
+/// ```
+pub struct StorageEngine {
+    backend: Arc<dyn DagBackend>,
+    folder: Option<PathBuf>,
+    config: Config,
+    strategy: ParentSelectionStrategy,
+    seed: Option<u64>,
+    cache: BlockCache,
+    /// Made by the first write; taken out while a write runs, and only put back if it succeeded.
+    committer: Mutex<Option<Committer>>,
+}
+
+impl StorageEngine {
+    /// Makes a repository in `folder` with its genesis block. Where an earlier attempt was interrupted, it is completed.
+    pub fn init(folder: &Path, options: &InitOptions, config: Config) -> Result<(Self, DagBlock), OpenError> {
+        if options.name.len() > NAME_BYTES_MAX {
+            return Err(OpenError::NameTooLong);
+        }
+        let backend = match SqliteBackend::create(folder, &config.database_options()) {
+            Err(BackendError::AlreadyExists(path)) => {
+                let begun = SqliteBackend::open(folder, Access::Write, &config.database_options())?;
+                if begun.totals()?.blocks > 0 {
+                    return Err(BackendError::AlreadyExists(path).into());
+                }
+                begun
+            },
+            created => created?,
+        };
+        Self::found(Arc::new(backend), Some(folder.to_owned()), options, config)
+    }
+
+    /// A repository in memory, for tests and for trying things out.
+    pub fn in_memory(options: &InitOptions, config: Config) -> Result<(Self, DagBlock), OpenError> {
+        Self::found(Arc::new(MemoryBackend::new()), None, options, config)
+    }
+
+    /// Opens the repository in `folder`. `flags` override its settings file and the environment.
+    pub fn open(folder: &Path, access: Access, flags: &Overrides) -> Result<Self, OpenError> {
+        let config = Config::load(folder, flags)?;
+        let backend = SqliteBackend::open(folder, access, &config.database_options())?;
+        if backend.totals()?.blocks == 0 {
+            return Err(OpenError::Incomplete(folder.to_owned()));
+        }
+        let strategy = match backend.setting(SETTING_STRATEGY)? {
+            Some(text) => String::from_utf8_lossy(&text).parse()?,
+            None => ParentSelectionStrategy::default(),
+        };
+        Ok(Self::assemble(Arc::new(backend), Some(folder.to_owned()), strategy, None, config))
+    }
+
+    fn found(
+        backend: Arc<dyn DagBackend>,
+        folder: Option<PathBuf>,
+        options: &InitOptions,
+        config: Config,
+    ) -> Result<(Self, DagBlock), OpenError> {
+        backend.set_setting(SETTING_NAME, options.name.as_bytes())?;
+        backend.set_setting(SETTING_STRATEGY, options.strategy.to_string().as_bytes())?;
+        let engine = Self::assemble(backend, folder, options.strategy, options.seed, config);
+        let mut content = match options.seed {
+            Some(seed) => blake3::hash(&seed.to_le_bytes()).as_bytes().to_vec(),
+            None => rand::random::<[u8; GENESIS_NONCE_BYTES]>().to_vec(),
+        };
+        content.extend_from_slice(options.name.as_bytes());
+        let genesis = engine.store(Cursor::new(content), None).map_err(Box::new)?;
+        Ok((engine, genesis.block))
+    }
+
+    fn assemble(
+        backend: Arc<dyn DagBackend>,
+        folder: Option<PathBuf>,
+        strategy: ParentSelectionStrategy,
+        seed: Option<u64>,
+        config: Config,
+    ) -> Self {
+        let cache = BlockCache::new(usize::try_from(config.cache_bytes).unwrap_or(usize::MAX));
+        Self { backend, folder, config, strategy, seed, cache, committer: Mutex::new(None) }
+    }
+
+    /// What keeps the blocks.
+    pub fn backend(&self) -> &Arc<dyn DagBackend> {
+        &self.backend
+    }
+
+    /// The settings in force.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The repository's folder, if it has one.
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
+    /// The DAG's name.
+    pub fn name(&self) -> Result<String, BackendError> {
+        Ok(String::from_utf8_lossy(&self.backend.setting(SETTING_NAME)?.unwrap_or_default()).into_owned())
+    }
+
+    /// How new blocks choose their parents.
+    pub fn strategy(&self) -> ParentSelectionStrategy {
+        self.strategy
+    }
+
+    /// The graph of blocks.
+    pub fn dag(&self) -> MerkleDag {
+        MerkleDag::new(self.backend.clone())
+    }
+
+    /// Queries by depth and time.
+    pub fn index(&self) -> DagIndex {
+        DagIndex::new(self.backend.clone())
+    }
+
+    /// The log and its proofs.
+    pub fn log(&self) -> LogReader<'_> {
+        LogReader::new(self.backend.as_ref())
+    }
+
+    /// The head of the log.
+    pub fn head(&self) -> Result<Head, LogReadError> {
+        let size = self.backend.totals()?.blocks;
+        self.log().head_at(size)
+    }
+
+    /// Stores one content as a block; returns when it is durable. Content of any size is streamed.
+    pub fn store(&self, content: impl Read + Send + 'static, metadata: Option<&Metadata>) -> Result<PutItem, PutError> {
+        let name = PathBuf::from("-");
+        let mut stored = None;
+        let mut failed = None;
+        self.put(vec![Source::Stream(name.clone(), Box::new(content))], metadata, &mut |event| match event {
+            PutEvent::Stored(item) => stored = Some(item),
+            PutEvent::Failed { error, .. } => failed = Some(error),
+            PutEvent::Progress { .. } => {},
+        })?;
+        match (stored, failed) {
+            (Some(item), _) => Ok(*item),
+            (None, Some(error)) => Err(PutError::Source { path: name, error }),
+            // The pipeline reports each source as stored or failed.
+            (None, None) => Err(PutError::WorkerLost),
+        }
+    }
+
+    /// Stores files, folders and streams. `events` is told each item once it is durable.
+    pub fn put(
+        &self,
+        sources: Vec<Source>,
+        metadata: Option<&Metadata>,
+        events: &mut dyn FnMut(PutEvent),
+    ) -> Result<PutSummary, PutError> {
+        let mut slot = self.committer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut committer = match slot.take() {
+            Some(committer) => committer,
+            None => Committer::new(self.backend.clone(), self.strategy, self.config.batch_limits(), self.seed)?,
+        };
+        let excluded = self.folder.as_deref();
+        let summary =
+            put::put(&self.backend, &mut committer, &self.config, sources, metadata, excluded, events)?;
+        *slot = Some(committer);
+        Ok(summary)
+    }
+
+    /// Finds the block that a text names: a block hash in hex, with or without `0x`, or a CID.
+    pub fn resolve(&self, text: &str) -> Result<DagBlock, ResolveError> {
+        let unknown = || ResolveError::Unknown(text.to_owned());
+        if let Some(block_hash) = parse_block_hash(text) {
+            return self.block(&block_hash)?.map(|block| (*block).clone()).ok_or_else(unknown);
+        }
+        let cid: Cid =
+            text.parse().map_err(|source| ResolveError::Malformed { text: text.to_owned(), source })?;
+        restore::find_cid(self.backend.as_ref(), &cid)?.ok_or_else(unknown)
+    }
+
+    /// A block by its hash.
+    pub fn block(&self, block_hash: &BlockHash) -> Result<Option<Arc<DagBlock>>, BackendError> {
+        if let Some(cached) = self.cache.get(block_hash) {
+            return Ok(Some(cached.block));
+        }
+        let Some(leaf_index) = self.backend.find_block(block_hash)? else { return Ok(None) };
+        let block = self.backend.block(leaf_index)?.map(Arc::new);
+        if let Some(block) = &block {
+            self.cache.insert(CachedBlock { block: block.clone(), content: None });
+        }
+        Ok(block)
+    }
+
+    /// A block's content, verified, in memory. At most [`RETRIEVE_BYTES_MAX`] bytes.
+    pub fn retrieve(&self, block_hash: &BlockHash) -> Result<Arc<[u8]>, GetError> {
+        if let Some(content) = self.cache.get(block_hash).and_then(|cached| cached.content) {
+            return Ok(content);
+        }
+        let block = self.block(block_hash)?.ok_or_else(|| GetError::UnknownBlock(block_hash.to_string()))?;
+        let size = block.header().original_size;
+        if size > RETRIEVE_BYTES_MAX {
+            return Err(GetError::TooLarge { block_hash: *block_hash, size, limit: RETRIEVE_BYTES_MAX });
+        }
+        let mut content = Vec::new();
+        self.reader(&block, None)?.copy_to(&mut content)?;
+        let content: Arc<[u8]> = content.into();
+        if size <= CACHED_CONTENT_BYTES_MAX {
+            self.cache.insert(CachedBlock { block, content: Some(content.clone()) });
+        }
+        Ok(content)
+    }
+
+    /// Streams a block's content, or the bytes of `range`, verified.
+    pub fn reader(&self, block: &DagBlock, range: Option<Range<u64>>) -> Result<ContentReader, GetError> {
+        ContentReader::new(self.backend.clone(), block.clone(), range)
+    }
+
+    /// The entries of a folder's block.
+    pub fn listing(&self, block: &DagBlock) -> Result<Vec<Entry>, RestoreError> {
+        restore::read_listing(&self.backend, block.clone())
+    }
+
+    /// Restores a folder's block at `target`, which is new or empty. `progress` is told bytes written.
+    pub fn restore(
+        &self,
+        block: &DagBlock,
+        target: &Path,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Restored, RestoreError> {
+        restore::restore(&self.backend, block.clone(), target, progress)
+    }
+
+    /// What is known of a block, with at most `children_max` of its children.
+    pub fn info(&self, block: &DagBlock, children_max: usize) -> Result<BlockInfo, BackendError> {
+        let mut children = self.backend.children(block.leaf_index(), None, children_max.saturating_add(1))?;
+        let children_truncated = children.len() > children_max;
+        children.truncate(children_max);
+        let payload = self.backend.payload(&block.header().content_hash)?;
+        let is_kept = payload.is_some_and(|info| info.is_kept);
+        Ok(BlockInfo { block: block.clone(), children, children_truncated, is_kept })
+    }
+
+    /// Figures of the DAG and its payloads.
+    pub fn dag_stats(&self) -> Result<DagStats, BackendError> {
+        DagStats::read(self.backend.as_ref(), stats::WALK_BLOCKS_DEFAULT)
+    }
+
+    /// What deduplication and compression saved.
+    pub fn efficiency_report(&self) -> Result<EfficiencyReport, BackendError> {
+        EfficiencyReport::read(self.backend.as_ref())
+    }
+
+    /// Proves a block to be in the log.
+    pub fn prove(&self, block: &DagBlock, options: &ProofOptions) -> Result<ProofDocument, ProveError> {
+        let size = match options.size {
+            Some(size) => size,
+            None => self.backend.totals().map_err(LogReadError::from)?.blocks,
+        };
+        let mut request = ProofRequest::at(size);
+        if let Some(later_size) = options.consistent_with {
+            request = request.with_consistency_to(later_size);
+        }
+        if options.lineage {
+            let lineage = self.dag().lineage_to_genesis(&block.block_hash())?;
+            request = request.with_lineage(lineage.iter().map(|ancestor| ancestor.header().to_bytes()));
+        }
+        Ok(proof::build(&self.log(), block, request)?)
+    }
+
+    /// Verifies a proof document, and the content with it. Needs no repository.
+    pub fn verify(
+        document: &ProofDocument,
+        content: Option<&mut dyn Read>,
+        expected: &Expected<'_>,
+    ) -> Result<Verification, ContentReadError> {
+        verify::verify_document(document, content, expected)
+    }
+}
+
+/// 64 hex digits, with or without `0x`.
+fn parse_block_hash(text: &str) -> Option<BlockHash> {
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(text.strip_prefix("0x").unwrap_or(text), &mut bytes).ok()?;
+    Some(BlockHash::new(bytes))
+}

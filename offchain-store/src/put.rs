@@ -1,0 +1,316 @@
+//! Putting: one thread reads, several hash and compress, the caller's commits. Order is kept, memory is bounded.
+//!
+//! The reading thread sends each chunk to the workers and, in the same order, a place where the result will appear to the
+//! committing thread. So the log's order is that of the walk, however the workers race, and the two bounded queues hold all
+//! that is ever in memory.
+
+use crate::{
+    backend::{BackendError, DagBackend, StoredChunk},
+    block::DagBlock,
+    chunk::Chunks,
+    cid,
+    commit::{CommitError, Committer, OpenContent, Placed, ProcessedChunk},
+    compress::{CompressError, Compressor},
+    config::Config,
+    metadata::Metadata,
+    tree::{self, Entry, Node},
+    walk::{Place, Sink, Source, SourceError, Step, Walk},
+};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use pakit_primitives::ContentHash;
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+};
+
+/// Bytes of plaintext on their way through the pipeline, if every chunk were of the greatest size.
+const IN_FLIGHT_BYTES: usize = 64 << 20;
+
+/// Items that wait for the next commit at most; deduplicated ones add no block to the batch and fill it up otherwise.
+const UNACKNOWLEDGED_MAX: usize = 4_096;
+
+/// Why a put ended before all sources were read. Items reported as stored are durable all the same.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PutError {
+    /// Blocks could not be made or committed.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// A chunk could not be looked up.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// A chunk could not be compressed.
+    #[error(transparent)]
+    Compress(#[from] CompressError),
+    /// A worker died. It has no reason to.
+    #[error("a worker thread ended early")]
+    WorkerLost,
+    /// A stream could not be read, or a listing not made.
+    #[error("{}: {error}", path.display())]
+    Source {
+        /// The item.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: SourceError,
+    },
+}
+
+/// An item that is stored, durably.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PutItem {
+    /// The path as it was given, and joined below it.
+    pub path: PathBuf,
+    /// Its block.
+    pub block: DagBlock,
+    /// Whether the block had been there before.
+    pub is_deduplicated: bool,
+    /// Bytes that this item added to the store.
+    pub new_bytes: u64,
+}
+
+/// What a put tells while it runs.
+#[derive(Debug)]
+pub enum PutEvent {
+    /// An item is durable.
+    Stored(Box<PutItem>),
+    /// An item could not be read; the rest goes on.
+    Failed {
+        /// The item.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: SourceError,
+    },
+    /// Bytes read so far.
+    Progress {
+        /// In all.
+        bytes_read: u64,
+    },
+}
+
+/// Sums of a put.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct PutSummary {
+    /// Items stored, deduplicated ones included.
+    pub items: u64,
+    /// Items that were there before.
+    pub deduplicated: u64,
+    /// Items that could not be read.
+    pub failed: u64,
+    /// Bytes of the items' contents.
+    pub original_bytes: u64,
+    /// Bytes added to the store.
+    pub new_bytes: u64,
+}
+
+/// What goes to a worker: a chunk and where its result belongs.
+type Work = (Vec<u8>, Sender<Result<ProcessedChunk, PutError>>);
+/// What stands in the queue for the committer in a chunk's place.
+type Pending = Receiver<Result<ProcessedChunk, PutError>>;
+
+/// Sends the walk's steps on.
+struct Queue {
+    work: Sender<Work>,
+    steps: Sender<Step<Pending>>,
+}
+
+impl Sink for Queue {
+    type Chunk = Pending;
+
+    fn chunk(&mut self, bytes: Vec<u8>) -> bool {
+        let (done, pending) = bounded(1);
+        self.work.send((bytes, done)).is_ok() && self.steps.send(Step::Chunk(pending)).is_ok()
+    }
+
+    fn step(&mut self, step: Step<Pending>) -> bool {
+        self.steps.send(step).is_ok()
+    }
+}
+
+/// Puts `sources` in their order. `events` is told each item once it is durable; returning from here says so of all.
+///
+/// `excluded` is a folder that is left out wherever it is met: the repository itself.
+pub fn put(
+    backend: &Arc<dyn DagBackend>,
+    committer: &mut Committer,
+    config: &Config,
+    sources: Vec<Source>,
+    metadata: Option<&Metadata>,
+    excluded: Option<&Path>,
+    events: &mut dyn FnMut(PutEvent),
+) -> Result<PutSummary, PutError> {
+    let chunk_bytes_max = config.chunk_bytes as usize * 4;
+    let in_flight = (IN_FLIGHT_BYTES / chunk_bytes_max).clamp(4, 1024);
+    let (work, to_do) = bounded::<Work>(in_flight);
+    let (steps, walked) = bounded(in_flight);
+    let bytes_read = AtomicU64::new(0);
+    let mut writer = Writer {
+        committer,
+        preparer: Preparer::new(backend.clone(), config)?,
+        chunk_bytes: config.chunk_bytes,
+        metadata,
+        bytes_read: &bytes_read,
+        events,
+        content: OpenContent::default(),
+        folders: Vec::new(),
+        unacknowledged: Vec::new(),
+        summary: PutSummary::default(),
+    };
+    let preparers =
+        (0..config.jobs).map(|_| Preparer::new(backend.clone(), config)).collect::<Result<Vec<_>, PutError>>()?;
+    thread::scope(|scope| {
+        for mut preparer in preparers {
+            let to_do = to_do.clone();
+            scope.spawn(move || {
+                for (bytes, done) in to_do {
+                    // A committer that has failed no longer waits for the result.
+                    let _ = done.send(preparer.prepare(&bytes));
+                }
+            });
+        }
+        drop(to_do);
+        let walk = Walk::new(Queue { work, steps }, config.chunk_bytes, excluded, &bytes_read);
+        scope.spawn(move || walk.run(sources));
+        // Consumed here, so that an early end drops the queue and with it stops the walk, then the workers.
+        let written = walked.into_iter().try_for_each(|step| writer.take(step));
+        written.and_then(|()| writer.finish())
+    })
+}
+
+/// Hashes and compresses chunks.
+struct Preparer {
+    backend: Arc<dyn DagBackend>,
+    compressor: Compressor,
+}
+
+impl Preparer {
+    fn new(backend: Arc<dyn DagBackend>, config: &Config) -> Result<Self, PutError> {
+        Ok(Self { backend, compressor: Compressor::new(config.compression, config.compression_level)? })
+    }
+
+    /// Compresses unless the chunk is kept already.
+    fn prepare(&mut self, plain: &[u8]) -> Result<ProcessedChunk, PutError> {
+        let chunk_hash = ContentHash::new(*blake3::hash(plain).as_bytes());
+        if let Some(info) = self.backend.payload(&chunk_hash)?.filter(|info| info.is_kept) {
+            return Ok(ProcessedChunk::Known { chunk_hash, info });
+        }
+        let (compression, bytes) = self.compressor.compress(plain)?;
+        Ok(ProcessedChunk::New(StoredChunk {
+            chunk_hash,
+            compression,
+            // A chunk is at most 16 MiB.
+            original_size: plain.len() as u32,
+            bytes: bytes.into_owned(),
+        }))
+    }
+}
+
+/// Takes the steps in order, on the caller's thread.
+struct Writer<'a> {
+    committer: &'a mut Committer,
+    preparer: Preparer,
+    chunk_bytes: u32,
+    metadata: Option<&'a Metadata>,
+    bytes_read: &'a AtomicU64,
+    events: &'a mut dyn FnMut(PutEvent),
+    content: OpenContent,
+    /// Entries of the folders that are entered, the innermost last.
+    folders: Vec<Vec<Entry>>,
+    unacknowledged: Vec<PutItem>,
+    summary: PutSummary,
+}
+
+impl Writer<'_> {
+    fn take(&mut self, step: Step<Pending>) -> Result<(), PutError> {
+        match step {
+            Step::Chunk(pending) => {
+                let chunk = pending.recv().map_err(|_| PutError::WorkerLost)??;
+                self.committer.add_chunk(&mut self.content, chunk)?;
+            },
+            Step::Content { place, content_hash } => self.end_content(place, content_hash)?,
+            Step::Failed { path, error } => self.fail(path, error),
+            Step::EnterFolder => self.folders.push(Vec::new()),
+            Step::LeaveFolder(place) => self.end_folder(place)?,
+            Step::Symlink { place, target } => self.list(place, target.len() as u64, Node::Symlink(target)),
+        }
+        if self.committer.is_full() || self.unacknowledged.len() >= UNACKNOWLEDGED_MAX {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn end_content(&mut self, place: Place, content_hash: Option<ContentHash>) -> Result<(), PutError> {
+        let content = std::mem::take(&mut self.content);
+        let placed = self.committer.finish(content, cid::RAW, content_hash, self.metadata)?;
+        let size = placed.block.header().original_size;
+        let node = Node::File(placed.block.cid());
+        self.stored(place.path.clone(), placed);
+        self.list(place, size, node);
+        Ok(())
+    }
+
+    fn end_folder(&mut self, place: Place) -> Result<(), PutError> {
+        let entries = self.folders.pop().unwrap_or_default();
+        let listing = match tree::encode(&entries) {
+            Ok(listing) => listing,
+            Err(error) => {
+                self.fail(place.path, error.into());
+                return Ok(());
+            },
+        };
+        let mut content = OpenContent::default();
+        let chunks = Chunks::new(listing.as_slice(), self.chunk_bytes)
+            .and_then(|chunks| chunks.collect::<std::io::Result<Vec<_>>>())
+            .map_err(|error| PutError::Source { path: place.path.clone(), error: error.into() })?;
+        for chunk in chunks {
+            let prepared = self.preparer.prepare(&chunk)?;
+            self.committer.add_chunk(&mut content, prepared)?;
+        }
+        let content_hash = ContentHash::new(*blake3::hash(&listing).as_bytes());
+        let placed = self.committer.finish(content, cid::DAG_CBOR, Some(content_hash), None)?;
+        let node = Node::Folder(placed.block.cid());
+        self.stored(place.path.clone(), placed);
+        self.list(place, listing.len() as u64, node);
+        Ok(())
+    }
+
+    /// Adds an entry to the folder that is being walked, if there is one.
+    fn list(&mut self, place: Place, size: u64, node: Node) {
+        if let Some(entries) = self.folders.last_mut() {
+            entries.push(Entry { name: place.name(), node, mode: place.mode, mtime_ns: place.mtime_ns, size });
+        }
+    }
+
+    fn stored(&mut self, path: PathBuf, placed: Placed) {
+        let Placed { block, is_deduplicated, new_bytes } = placed;
+        self.unacknowledged.push(PutItem { path, block, is_deduplicated, new_bytes });
+    }
+
+    fn fail(&mut self, path: PathBuf, error: SourceError) {
+        self.committer.abandon(std::mem::take(&mut self.content));
+        self.summary.failed += 1;
+        (self.events)(PutEvent::Failed { path, error });
+    }
+
+    /// Makes everything so far durable, then says so.
+    fn flush(&mut self) -> Result<(), PutError> {
+        self.committer.flush()?;
+        for item in self.unacknowledged.drain(..) {
+            self.summary.items += 1;
+            self.summary.deduplicated += u64::from(item.is_deduplicated);
+            self.summary.original_bytes += item.block.header().original_size;
+            self.summary.new_bytes += item.new_bytes;
+            (self.events)(PutEvent::Stored(Box::new(item)));
+        }
+        (self.events)(PutEvent::Progress { bytes_read: self.bytes_read.load(Ordering::Relaxed) });
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<PutSummary, PutError> {
+        self.flush()?;
+        Ok(self.summary)
+    }
+}
