@@ -246,13 +246,15 @@ mod benches {
         assert_last_event::<T>(Event::RecordRemoved { dag: 0, block_hash, depositor, released: deposit });
     }
 
-    /// Replaces the most operators while nothing was held before, so that there is always something to hold.
+    /// Replaces the most operators while more was held than that, so that there is always something to release.
     #[benchmark]
     fn set_operators(n: Linear<0, { T::MaxOperators::get() }>) {
         let owner = account_with_balance::<T>("owner");
         let (dag, _) = dag_with_newest::<T>(&owner, hash_of(&genesis()), &genesis());
+        let surplus = T::Currency::minimum_balance();
+        Pallet::<T>::hold(HoldReason::Dag, &owner, surplus).expect("the owner was given enough");
         Dags::<T>::mutate(dag, |stored| {
-            stored.iter_mut().for_each(|stored| stored.deposit = BalanceOf::<T>::default());
+            stored.iter_mut().for_each(|stored| stored.deposit.saturating_accrue(surplus));
         });
         let operators = operators::<T>(n);
 

@@ -148,10 +148,16 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Makes a DAG's hold what it costs today with so many operators, and gives that.
+    ///
+    /// Without more operators than before it never grows, whatever deposits cost today: that an owner is out of funds must
+    /// not keep a stolen operator key in office, or a DAG from being retired.
     pub(crate) fn reprice_dag(stored: &Dag<T>, operators: usize) -> Result<BalanceOf<T>, DispatchError> {
         // Bounded by `MaxOperators`, a u32.
-        let operators = u32::try_from(operators).unwrap_or(u32::MAX);
-        let price = Self::price(DepositSubject::Dag { operators });
+        let subject = DepositSubject::Dag { operators: u32::try_from(operators).unwrap_or(u32::MAX) };
+        let mut price = Self::price(subject);
+        if operators <= stored.operators.len() {
+            price = price.min(stored.deposit);
+        }
         if price > stored.deposit {
             Self::hold(HoldReason::Dag, &stored.owner, price.saturating_sub(stored.deposit))?;
         } else {
@@ -161,6 +167,9 @@ impl<T: Config> Pallet<T> {
     }
 
     pub(crate) fn hold(reason: HoldReason, who: &AccountIdOf<T>, amount: BalanceOf<T>) -> DispatchResult {
+        if amount.is_zero() {
+            return Ok(());
+        }
         T::Currency::hold(&reason.into(), who, amount)
     }
 

@@ -39,7 +39,8 @@
 //!   archive has closed: were it released on retirement, anyone could fill the state for no more than fees. It moves
 //!   with the ownership: the account that accepts a DAG has it held, and the former owner's is released.
 //!
-//! Deposits are priced by the constants at the time of the call that sets them.
+//! Deposits are priced by the constants at the time of the call that sets them. Only more operators than before can raise the
+//! deposit of a DAG: an owner without funds can always dismiss or replace operators, and retire the DAG.
 //!
 //! ## Interface
 //!
@@ -612,7 +613,7 @@ pub mod pallet {
         }
 
         /// Gives a DAG these operators in place of those it has, in strictly ascending order. For the owner, whose deposit is
-        /// made to fit.
+        /// made to fit; it grows only if the operators become more.
         #[pallet::call_index(4)]
         #[pallet::weight(T::WeightInfo::set_operators(operators.len() as u32))]
         pub fn set_operators(origin: OriginFor<T>, dag: DagId, operators: OperatorsOf<T>) -> DispatchResult {

@@ -53,3 +53,19 @@ fn the_host_hashes_as_the_software_does() {
         }
     });
 }
+
+#[test]
+fn a_chain_may_ask_for_no_deposits() {
+    run(|| {
+        (DagDeposit::set(0), OperatorDeposit::set(0), RecordDeposit::set(0));
+        let archive = Archive::new(2);
+        assert_ok!(archive.create(OWNER));
+        assert_ok!(Pakit::set_operators(signed(OWNER), DAG, vec![OPERATOR].try_into().unwrap()));
+        assert_ok!(archive.anchor(OPERATOR, DAG, 2));
+        assert_ok!(archive.record(PAUPER, 2, 1));
+        assert_ok!(Pakit::remove_record(signed(PAUPER), DAG, archive.block_hash(1)));
+        assert_ok!(Pakit::transfer_ownership(signed(OWNER), DAG, Some(PAUPER)));
+        assert_ok!(Pakit::accept_ownership(signed(PAUPER), DAG));
+        assert_ok!(Pakit::retire_dag(signed(PAUPER), DAG));
+    });
+}

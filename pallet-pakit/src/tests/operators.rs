@@ -26,8 +26,23 @@ fn setting_operators_prices_the_deposit_anew() {
         assert_ok!(set(OWNER, &[OPERATOR]));
         assert_eq!(held_for_dags(OWNER), 41);
         DagDeposit::set(4_000);
-        assert_ok!(set(OWNER, &[OPERATOR]));
-        assert_eq!(held_for_dags(OWNER), 4_001);
+        assert_ok!(set(OWNER, &[OPERATOR, CLERK]));
+        assert_eq!(held_for_dags(OWNER), 4_002);
+    });
+}
+
+#[test]
+fn operators_can_be_dismissed_or_replaced_though_prices_rose_beyond_the_owners_means() {
+    run(|| {
+        assert_ok!(Archive::new(1).create(OWNER));
+        assert_ok!(set(OWNER, &[OPERATOR, CLERK]));
+        DagDeposit::set(ENDOWMENT * 2);
+        assert_noop!(set(OWNER, &[2, 3, 4]), sp_runtime::TokenError::FundsUnavailable);
+        assert_ok!(set(OWNER, &[CLERK, STRANGER]));
+        assert_ok!(set(OWNER, &[CLERK]));
+        assert_eq!(held_for_dags(OWNER), 120);
+        assert_ok!(Pakit::retire_dag(signed(OWNER), DAG));
+        assert_eq!(held_for_dags(OWNER), 120);
     });
 }
 
