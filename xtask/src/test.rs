@@ -66,7 +66,16 @@ fn all(report: &mut Report) -> Result<()> {
     report.run("documentation", documented())?;
     report.run(
         "primitives without std, for Wasm",
-        environment.wasm_cargo(&["check", "--locked", "--package", "pakit-primitives", "--no-default-features"]),
+        environment.wasm_cargo(&[
+            "check",
+            "--locked",
+            "--package",
+            "pakit-primitives",
+            "--no-default-features",
+            // Nothing of this is ever run, except macros by the compiler.
+            "--config",
+            "profile.dev.package.\"*\".opt-level=0",
+        ]),
     )?;
     // Tests and binaries in one go, with the features the tests need: asked for by themselves the binaries would have
     // other features, and their dependencies would be built a second time.
