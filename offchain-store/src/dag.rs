@@ -283,9 +283,13 @@ impl MerkleDag {
             Direction::Parents => (block.leaf_index(), leaf_index),
             Direction::Children => (leaf_index, block.leaf_index()),
         };
-        let fits = |other: &DagBlock| match direction {
-            Direction::Parents => is_edge(block, other),
-            Direction::Children => is_edge(other, block),
+        // A block in another's place may be a neighbour too, and is not the one asked for.
+        let fits = |other: &DagBlock| {
+            other.leaf_index() == leaf_index
+                && match direction {
+                    Direction::Parents => is_edge(block, other),
+                    Direction::Children => is_edge(other, block),
+                }
         };
         self.backend.block(leaf_index)?.filter(fits).ok_or(DagError::BrokenEdge { child, parent })
     }

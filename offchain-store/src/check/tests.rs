@@ -106,25 +106,32 @@ fn progress_ends_at_all_and_a_stopped_audit_is_not_sound() {
 
 #[test]
 fn a_missing_block_is_named_once_with_what_depends_on_it() {
-    let (_, found) = altered(|_, backend| drop(backend.blocks.insert(WITH_METADATA, None)));
+    let (_, found) = altered(|_, backend| {
+        backend.blocks.insert(WITH_METADATA, None);
+    });
     assert_eq!(found[0], Problem::MissingBlock { leaf_index: WITH_METADATA });
     assert_eq!(found.len(), 1, "{found:?}");
 }
 
 #[test]
 fn an_unreadable_header_is_named_and_its_hash_still_carries_the_log() {
-    let (_, found) = altered(|_, backend| drop(backend.unreadable.insert(WITH_METADATA)));
+    let (_, found) = altered(|_, backend| {
+        backend.unreadable.insert(WITH_METADATA);
+    });
     let error = "the repository is damaged: a header does not match its hash".to_string();
     assert_eq!(found, [Problem::Unreadable { place: format!("block {WITH_METADATA}"), error }]);
     // Its children cannot be compared with it.
-    let (_, found) = altered(|_, backend| drop(backend.unreadable.insert(0)));
+    let (_, found) = altered(|_, backend| {
+        backend.unreadable.insert(0);
+    });
     assert!(found.contains(&Problem::WrongParent { leaf_index: 1, parent: 0 }), "{found:?}");
     assert!(!found.iter().any(|problem| matches!(problem, Problem::WrongLogNode { .. })), "{found:?}");
 }
 
 #[test]
 fn a_block_that_stands_in_anothers_place_is_found() {
-    finds(&[Problem::WrongLeafIndex { leaf_index: 20, found: 2 }], |repository, backend| {
+    let surplus = |parent| Problem::SurplusEdge { parent, child: 20 };
+    finds(&[Problem::WrongLeafIndex { leaf_index: 20, found: 2 }, surplus(3), surplus(18)], |repository, backend| {
         backend.blocks.insert(20, Some(repository.block(2)));
         backend.log_nodes.insert((0, 20), Some(repository.hash(2).to_bytes()));
         // So that the rest of the log fits the block that stands there.
@@ -148,12 +155,18 @@ fn a_block_beyond_the_log_is_found() {
 #[test]
 fn lookups_that_miss_a_block_are_found() {
     let lost = |by| [Problem::NotFound { leaf_index: 7, by }];
-    finds(&lost(Lookup::Hash), |repository, backend| drop(backend.lost_hashes.insert(repository.hash(7))));
-    finds(&lost(Lookup::Key), |repository, backend| drop(backend.lost_keys.insert(repository.block(7).key())));
+    finds(&lost(Lookup::Hash), |repository, backend| {
+        backend.lost_hashes.insert(repository.hash(7));
+    });
+    finds(&lost(Lookup::Key), |repository, backend| {
+        backend.lost_keys.insert(repository.block(7).key());
+    });
     finds(&lost(Lookup::Content), |repository, backend| {
         backend.contents.insert(repository.block(7).header().content_hash, vec![]);
     });
-    finds(&lost(Lookup::Leaf), |_, backend| drop(backend.log_nodes.insert((0, 7), Some([1; 32]))));
+    finds(&lost(Lookup::Leaf), |_, backend| {
+        backend.log_nodes.insert((0, 7), Some([1; 32]));
+    });
     let all = 0..=u32::MAX;
     let lacks = |by| [Problem::NotFound { leaf_index: 7, by }, Problem::WrongIndexSize { by, entries: 21, blocks: 22 }];
     finds(&lacks(Lookup::Depth), |repository, backend| {
@@ -244,8 +257,12 @@ fn every_inner_node_of_the_log_is_compared() {
     assert_eq!(nodes.len(), 22 - 22u64.count_ones() as usize);
     for (level, index) in nodes {
         let problem = |state| [Problem::WrongLogNode { level, index, state }];
-        finds(&problem(NodeState::Missing), |_, backend| drop(backend.log_nodes.insert((level, index), None)));
-        finds(&problem(NodeState::Wrong), |_, backend| drop(backend.log_nodes.insert((level, index), Some([3; 32]))));
+        finds(&problem(NodeState::Missing), |_, backend| {
+            backend.log_nodes.insert((level, index), None);
+        });
+        finds(&problem(NodeState::Wrong), |_, backend| {
+            backend.log_nodes.insert((level, index), Some([3; 32]));
+        });
     }
 }
 
@@ -337,8 +354,20 @@ fn chunk_lists_that_do_not_make_up_the_content_are_found() {
     };
     let wrong = |what| vec![Problem::WrongChunkList { leaf_index: CHUNKED, what }];
     assert_eq!(list(Vec::clear).1, wrong("there are none"));
-    assert_eq!(list(|chunks| drop(chunks.pop())).1, wrong("they do not add up to its size"));
-    assert_eq!(list(|chunks| drop(chunks.remove(0))).1, wrong("they do not follow each other"));
+    assert_eq!(
+        list(|chunks| {
+            chunks.pop();
+        })
+        .1,
+        wrong("they do not add up to its size")
+    );
+    assert_eq!(
+        list(|chunks| {
+            chunks.remove(0);
+        })
+        .1,
+        wrong("they do not follow each other")
+    );
     assert_eq!(list(|chunks| chunks[1].original_size = 9).1, wrong("a chunk has another size than is listed"));
     let unknown = ContentHash::new([8; 32]);
     let lacking = list(|chunks| chunks[1].chunk_hash = ContentHash::new([8; 32])).1;

@@ -3,9 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::{
-    backend::{
-        BackendError, BlockKey, ChunkRef, DagBackend, NewContent, PayloadInfo, StoredChunk, Totals, WriteBatch,
-    },
+    backend::{BackendError, BlockKey, ChunkRef, DagBackend, NewContent, PayloadInfo, StoredChunk, Totals, WriteBatch},
     block::{DagBlock, DagBuilder, NewBlock},
     log::LogAppender,
     memory::MemoryBackend,
