@@ -5,8 +5,8 @@
 //! and no disk, and reads the rows that came since.
 //!
 //! The filter is saved within the transaction of a commit, once [`keys_between_saves`] new keys have come, so that opening
-//! reads the saved bits and a bounded number of rows. A full filter is made anew, twice as large, from the tables; that is
-//! the only scan.
+//! reads the saved bits and a bounded number of rows. A full filter is made anew from the tables, larger, which
+//! happens each time that their number of rows has doubled; that is the only scan.
 
 use super::{
     fault::{Fault, Result},
@@ -231,7 +231,7 @@ fn marks(txn: &Connection) -> Result<Marks> {
     Ok(Marks { blocks: totals.blocks, payload_next, late_sequence })
 }
 
-/// A filter over all that the tables hold, with room for as much again.
+/// A filter over all that the tables hold.
 fn rebuild(txn: &Connection) -> Result<(ExistenceFilter, Marks)> {
     let end = marks(txn)?;
     let mut filter = ExistenceFilter::with_capacity(end.blocks.saturating_add(end.payload_next));

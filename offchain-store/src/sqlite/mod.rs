@@ -18,6 +18,8 @@ pub mod outbox;
 mod read;
 mod rows;
 mod schema;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use fault::Result;

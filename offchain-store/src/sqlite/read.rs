@@ -101,6 +101,8 @@ pub(super) fn block(connection: &Connection, leaf_index: u64) -> Result<Option<D
         FROM blocks b LEFT JOIN payloads p ON p.payload_id = b.payload_id
         LEFT JOIN metadata m ON m.metadata_id = b.metadata_id WHERE b.leaf_index = ?1";
     let damaged = |what: &str| Fault::damaged(format!("block {leaf_index} {what}"));
+    // One transaction for the block and its parents takes SQLite's locks once instead of for each.
+    let connection = &connection.unchecked_transaction()?;
     let found = one(connection, sql, [int(leaf_index)], |row| block_row(leaf_index, row));
     let Some(found) = found.map_err(|fault| of_block(leaf_index, fault))? else { return Ok(None) };
     let BlockRow { block_hash, mut header, parents } =

@@ -1,0 +1,541 @@
+//! What only a repository on a disk can show: restarts, damage, locks, versions, full disks, and the existence filter.
+
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::{
+    backend::{ChunkRef, LogNode, NewContent, StagingId},
+    block::{DagBuilder, NewBlock},
+};
+use pakit_primitives::{Compression, SoftwareHasher, log::Accumulator};
+use rusqlite::{OptionalExtension, params};
+
+const TIME_MS: u64 = 1_700_000_000_000;
+
+fn create() -> (tempfile::TempDir, SqliteBackend) {
+    let folder = tempfile::tempdir().unwrap();
+    let backend = SqliteBackend::create(folder.path(), &Options::default()).unwrap();
+    (folder, backend)
+}
+
+fn open(folder: &tempfile::TempDir, access: Access) -> Answer<SqliteBackend> {
+    SqliteBackend::open(folder.path(), access, &Options::default())
+}
+
+fn hash(bytes: &[u8]) -> ContentHash {
+    ContentHash::new(*blake3::hash(bytes).as_bytes())
+}
+
+fn chunk(bytes: &[u8]) -> StoredChunk {
+    let original_size = bytes.len() as u32;
+    StoredChunk { chunk_hash: hash(bytes), compression: Compression::None, original_size, bytes: bytes.to_vec() }
+}
+
+/// The chunks `a` and `b` x 1,000 and the content that they make.
+fn two_chunks() -> (Vec<StoredChunk>, Vec<ChunkRef>, Vec<u8>) {
+    let parts = [vec![b'a'; 1000], vec![b'b'; 1000]];
+    let refs = [0, 1].map(|i| ChunkRef { offset: i as u64 * 1000, chunk_hash: hash(&parts[i]), original_size: 1000 });
+    (parts.iter().map(|part| chunk(part)).collect(), refs.to_vec(), parts.concat())
+}
+
+fn info(size: u64) -> PayloadInfo {
+    PayloadInfo { original_size: size, stored_size: size, compression: Compression::None, is_kept: true }
+}
+
+/// A log of `size` blocks from the one at `from` on, as a batch.
+struct Log {
+    builder: DagBuilder,
+    nodes: Accumulator<SoftwareHasher>,
+    newest: Vec<DagBlock>,
+}
+
+impl Log {
+    fn new() -> Self {
+        Self { builder: DagBuilder::new(0, 0), nodes: Accumulator::default(), newest: Vec::new() }
+    }
+
+    fn add(&mut self, batch: &mut WriteBatch, content: &[u8]) -> DagBlock {
+        let parents = &self.newest[self.newest.len().saturating_sub(2)..];
+        let block = self.builder.block(NewBlock::raw(content), TIME_MS, parents).unwrap();
+        self.builder.advance(&block);
+        self.nodes.append(&block.block_hash(), |level, index, hash| {
+            batch.log_nodes.push(LogNode { level, index, hash: *hash });
+        });
+        batch.blocks.push(block.clone());
+        self.newest.push(block.clone());
+        block
+    }
+
+    fn batch(&mut self, count: u64) -> WriteBatch {
+        let mut batch = WriteBatch::default();
+        for _ in 0..count {
+            let content = self.builder.leaf_index().to_le_bytes();
+            batch.chunks.push(chunk(&content));
+            self.add(&mut batch, &content);
+        }
+        batch
+    }
+}
+
+/// Changes the database behind the backend's back.
+fn tamper(folder: &tempfile::TempDir, sql: &str) {
+    let connection = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+    connection.execute_batch(&format!("PRAGMA foreign_keys = OFF; {sql}")).unwrap();
+}
+
+fn count(folder: &tempfile::TempDir, table: &str) -> i64 {
+    let connection = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+    connection.query_row(&format!("SELECT count(*) FROM {table}"), (), |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn a_folder_without_a_repository_is_told_apart_from_a_damaged_one() {
+    let folder = tempfile::tempdir().unwrap();
+    for access in [Access::Read, Access::Write] {
+        assert!(matches!(open(&folder, access), Err(BackendError::NotFound(_))));
+        let missing = folder.path().join("missing");
+        assert!(matches!(SqliteBackend::open(&missing, access, &Options::default()), Err(BackendError::NotFound(_))));
+        assert!(!missing.exists(), "opening makes nothing");
+    }
+    for bytes in [&b""[..], b"not a database, whatever its name", &[0; 100_000]] {
+        std::fs::write(folder.path().join(DATABASE_FILE), bytes).unwrap();
+        for access in [Access::Read, Access::Write] {
+            let error = open(&folder, access).unwrap_err();
+            assert!(matches!(error, BackendError::Damaged(_)), "{error}");
+        }
+        assert_eq!(std::fs::read(folder.path().join(DATABASE_FILE)).unwrap(), bytes, "and changes nothing");
+    }
+    std::fs::remove_file(folder.path().join(DATABASE_FILE)).unwrap();
+    std::fs::create_dir(folder.path().join(DATABASE_FILE)).unwrap();
+    assert!(matches!(open(&folder, Access::Read), Err(BackendError::Damaged(_))));
+}
+
+#[test]
+fn a_repository_is_not_made_over_another_nor_beside_a_writer() {
+    let (folder, backend) = create();
+    let again = || SqliteBackend::create(folder.path(), &Options::default());
+    assert!(matches!(again(), Err(BackendError::Locked(_))));
+    assert!(matches!(open(&folder, Access::Write), Err(BackendError::Locked(_))));
+    assert!(open(&folder, Access::Read).is_ok());
+    drop(backend);
+    assert!(matches!(again(), Err(BackendError::AlreadyExists(_))));
+    assert!(open(&folder, Access::Write).is_ok());
+}
+
+#[test]
+fn what_a_crash_left_of_a_repository_being_made_is_in_nobodys_way() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(NEW_DATABASE_FILE), b"half").unwrap();
+    std::fs::write(folder.path().join("pakit.db.new-wal"), b"half").unwrap();
+    assert!(matches!(open(&folder, Access::Read), Err(BackendError::NotFound(_))));
+    assert!(SqliteBackend::create(folder.path(), &Options::default()).is_ok());
+    assert!(!folder.path().join(NEW_DATABASE_FILE).exists());
+}
+
+#[test]
+fn a_newer_version_is_refused_and_left_alone() {
+    let (folder, backend) = create();
+    drop(backend);
+    tamper(&folder, "PRAGMA user_version = 7");
+    for access in [Access::Read, Access::Write] {
+        assert!(matches!(open(&folder, access), Err(BackendError::NewerVersion { found: 7, supported: 1 })));
+    }
+    for (sql, what) in [
+        ("PRAGMA user_version = 0", "version"),
+        ("PRAGMA user_version = -1", "version"),
+        ("PRAGMA user_version = 1; PRAGMA application_id = 5", "application id"),
+        ("PRAGMA application_id = 0x504b5431; DROP TABLE frontier", "frontier"),
+    ] {
+        tamper(&folder, sql);
+        for access in [Access::Read, Access::Write] {
+            match open(&folder, access) {
+                Err(BackendError::Damaged(text)) => assert!(text.contains(what), "{text}"),
+                other => panic!("{sql}: {other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_table_that_was_altered_or_added_is_damage() {
+    for sql in [
+        "DROP INDEX blocks_by_hash",
+        "ALTER TABLE blocks ADD COLUMN more INTEGER",
+        "CREATE TABLE more (id INTEGER PRIMARY KEY)",
+        "CREATE TRIGGER more AFTER INSERT ON blocks BEGIN DELETE FROM blocks; END",
+        "DROP TABLE outbox",
+    ] {
+        let (folder, backend) = create();
+        drop(backend);
+        tamper(&folder, sql);
+        assert!(matches!(open(&folder, Access::Write), Err(BackendError::Damaged(_))), "{sql}");
+        assert!(matches!(open(&folder, Access::Read), Err(BackendError::Damaged(_))), "{sql}");
+    }
+}
+
+#[test]
+fn a_change_to_any_column_of_a_block_is_found_when_it_is_read() {
+    let (folder, backend) = create();
+    let mut log = Log::new();
+    backend.commit(log.batch(300)).unwrap();
+    drop(backend);
+    for change in [
+        "block_hash = zeroblob(32)",
+        "payload_id = payload_id - 1",
+        "depth = depth + 1",
+        "depth = -1",
+        "timestamp_key = timestamp_key + 1",
+        "slices_before = slices_before + 1",
+        "slices_before = -1",
+        "codec = 113",
+        "codec = -1",
+        "stored_size = stored_size + 1",
+        "stored_size = -1",
+        "compression = 1",
+        "compression = 5",
+        "parents = x'0102'",
+        "parents = x'80'",
+        "parents = x''",
+        "parents = x'010101010101'",
+        "parents = x'ffffffffffff7f'",
+    ] {
+        let sql = format!("UPDATE blocks SET {change} WHERE leaf_index = 299");
+        let undo =
+            "UPDATE blocks SET (payload_id, depth, timestamp_key, slices_before, codec, stored_size, compression,
+            block_hash, parents) = (SELECT payload_id, depth, timestamp_key, slices_before, codec, stored_size,
+            compression, block_hash, parents FROM saved) WHERE leaf_index = 299; DROP TABLE saved";
+        tamper(&folder, &format!("CREATE TABLE saved AS SELECT * FROM blocks WHERE leaf_index = 299; {sql}"));
+        // The table that remembers the row must go before the schema is looked at.
+        let connection = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+        let answer = read::block(&connection, 299).map_err(|fault| fault.in_repository(folder.path()));
+        match answer {
+            Err(BackendError::Damaged(text)) => assert!(text.contains("299"), "{change}: {text}"),
+            other => panic!("{change}: {other:?}"),
+        }
+        drop(connection);
+        tamper(&folder, undo);
+    }
+    let backend = open(&folder, Access::Read).unwrap();
+    assert_eq!(backend.block(299).unwrap().as_ref(), log.newest.last());
+}
+
+#[test]
+fn rows_that_are_gone_are_damage_and_not_absence() {
+    let (folder, backend) = create();
+    let mut log = Log::new();
+    let mut batch = log.batch(3);
+    let (chunks, refs, content) = two_chunks();
+    batch.chunks.extend(chunks);
+    let new = NewContent { content_hash: hash(&content), info: info(2000), staged: None, chunks: refs };
+    batch.contents.push(new);
+    log.add(&mut batch, &content);
+    backend.commit(batch).unwrap();
+    drop(backend);
+    tamper(
+        &folder,
+        "DELETE FROM blocks WHERE leaf_index = 0; DELETE FROM chunk_data WHERE payload_id = 1;
+        DELETE FROM payloads WHERE payload_id = 3; DELETE FROM payloads WHERE payload_id = 5",
+    );
+    let backend = open(&folder, Access::Read).unwrap();
+    let is_damaged = |error: BackendError| matches!(error, BackendError::Damaged(_));
+    assert!(is_damaged(backend.block(1).unwrap_err()), "a parent is gone");
+    assert!(is_damaged(backend.block(2).unwrap_err()), "a payload is gone");
+    assert!(is_damaged(backend.chunk(&hash(&0u64.to_le_bytes())).unwrap_err()), "the bytes are gone");
+    assert!(is_damaged(backend.chunks(&hash(&content), 0, 9).unwrap_err()), "a chunk is gone");
+    drop(backend);
+    tamper(&folder, "DELETE FROM payload_chunks");
+    let backend = open(&folder, Access::Read).unwrap();
+    assert!(is_damaged(backend.chunks(&hash(&content), 0, 9).unwrap_err()), "the list is gone");
+    drop(backend);
+    tamper(&folder, "DELETE FROM totals");
+    assert!(is_damaged(open(&folder, Access::Write).unwrap_err()));
+}
+
+#[test]
+fn a_file_that_was_cut_short_or_overwritten_never_panics() {
+    let (folder, backend) = create();
+    let mut log = Log::new();
+    backend.commit(log.batch(500)).unwrap();
+    drop(backend);
+    let path = folder.path().join(DATABASE_FILE);
+    let whole = std::fs::read(&path).unwrap();
+    let mut found = 0;
+    for (number, at) in (0..whole.len()).step_by(whole.len() / 40).enumerate() {
+        let mut bytes = whole.clone();
+        match number % 2 {
+            0 => bytes.truncate(at),
+            _ => bytes[at..(at + 8192).min(whole.len())].fill(0xa5),
+        }
+        std::fs::write(&path, &bytes).unwrap();
+        let outcome = open(&folder, Access::Read).and_then(|backend| {
+            for block in &log.newest {
+                let read = backend.block(block.leaf_index())?;
+                assert!(read.is_none() || read.as_ref() == Some(block), "a wrong block was handed out");
+                backend.find_block(&block.block_hash())?;
+                backend.chunk(&block.header().content_hash)?;
+                backend.children(block.leaf_index(), None, 9)?;
+            }
+            backend.by_time(0..=u64::MAX, None, 999)?;
+            backend.chunk_hashes(None, 999).map(|_| ())
+        });
+        match outcome {
+            Err(BackendError::Damaged(_)) => found += 1,
+            Err(error) => panic!("{number}: {error:?}"),
+            Ok(()) => {}
+        }
+    }
+    assert!(found > 20, "only {found} damages were noticed");
+}
+
+#[test]
+fn what_a_dead_writer_left_behind_is_cleared_away_and_nothing_else() {
+    let (folder, backend) = create();
+    let mut log = Log::new();
+    let mut batch = log.batch(2);
+    let (chunks, refs, content) = two_chunks();
+    batch.chunks.extend(chunks);
+    let new = NewContent { content_hash: hash(&content), info: info(2000), staged: None, chunks: refs.clone() };
+    batch.contents.push(new);
+    log.add(&mut batch, &content);
+    backend.commit(batch).unwrap();
+    let before = (backend.totals().unwrap(), count(&folder, "payloads"), count(&folder, "payload_chunks"));
+    // A staged content that shares a chunk, one of many chunks, a content without a block, a chunk of nothing.
+    let mut left = WriteBatch::default();
+    left.chunks.push(chunk(b"of nothing"));
+    left.staged.push((StagingId(1), refs[..1].to_vec()));
+    let many: Vec<StoredChunk> = (0..5000u32).map(|number| chunk(&number.to_le_bytes())).collect();
+    let place = |(at, chunk): (usize, &StoredChunk)| ChunkRef {
+        offset: at as u64 * 4,
+        chunk_hash: chunk.chunk_hash,
+        original_size: 4,
+    };
+    left.staged.push((StagingId(2), many.iter().enumerate().map(place).collect()));
+    let whole: Vec<u8> = many[..2].iter().flat_map(|chunk| chunk.bytes.clone()).collect();
+    let chunks = many[..2].iter().enumerate().map(place).collect();
+    left.contents.push(NewContent { content_hash: hash(&whole), info: info(8), staged: None, chunks });
+    left.chunks.extend(many);
+    backend.commit(left).unwrap();
+    assert!(backend.payload(&hash(&whole)).unwrap().is_some());
+    assert_eq!(backend.totals().unwrap().chunks, before.0.chunks + 5001);
+    drop(backend);
+    let reader = open(&folder, Access::Read).unwrap();
+    assert!(reader.chunk(&hash(b"of nothing")).unwrap().is_some(), "a reader clears nothing away");
+    let backend = open(&folder, Access::Write).unwrap();
+    assert_eq!(reader.chunk(&hash(b"of nothing")).unwrap(), None);
+    let after = (backend.totals().unwrap(), count(&folder, "payloads"), count(&folder, "payload_chunks"));
+    assert_eq!(after, before);
+    assert_eq!(backend.chunks(&hash(&content), 0, 9).unwrap(), refs);
+    // The numbers of what was cleared away are not used again: the reader, which went past them, must see what is new.
+    backend.commit(log.batch(1)).unwrap();
+    let newest = log.newest.last().unwrap();
+    assert_eq!(reader.find_block(&newest.block_hash()).unwrap(), Some(3));
+    assert!(reader.payload(&newest.header().content_hash).unwrap().is_some());
+}
+
+#[test]
+fn a_removed_payload_comes_back_under_its_number() {
+    let (folder, backend) = create();
+    let mut log = Log::new();
+    let mut batch = log.batch(2);
+    let (chunks, refs, content) = two_chunks();
+    batch.chunks.extend(chunks.clone());
+    let new = || NewContent { content_hash: hash(&content), info: info(2000), staged: None, chunks: refs.clone() };
+    batch.contents.push(new());
+    log.add(&mut batch, &content);
+    backend.commit(batch).unwrap();
+    drop(backend);
+    let remove = "DELETE FROM payload_chunks; DELETE FROM chunk_data WHERE payload_id <> 2;
+        DELETE FROM payloads WHERE payload_id IN (3, 4); UPDATE payloads SET kind = 2 WHERE payload_id IN (1, 5);
+        UPDATE totals SET chunks = 1, unique_bytes = 8, stored_bytes = 8";
+    let zero = 0u64.to_le_bytes();
+    for is_staged in [false, true] {
+        tamper(&folder, remove);
+        let backend = open(&folder, Access::Write).unwrap();
+        for hash in [hash(&zero), hash(&content)] {
+            assert!(!backend.payload(&hash).unwrap().unwrap().is_kept);
+            assert_eq!(backend.chunks(&hash, 0, 9).unwrap(), []);
+            assert_eq!(backend.chunk(&hash).unwrap(), None);
+        }
+        assert!(backend.block(2).unwrap().is_some(), "the header outlives the payload");
+        let mut again = WriteBatch { chunks: chunks.clone(), ..WriteBatch::default() };
+        again.chunks.push(chunk(&zero));
+        let mut new = new();
+        if is_staged {
+            again.staged.push((StagingId(1), refs[..1].to_vec()));
+            backend.commit(std::mem::take(&mut again)).unwrap();
+            new = NewContent { staged: Some(StagingId(1)), chunks: refs[1..].to_vec(), ..new };
+        }
+        again.contents.push(new);
+        backend.commit(again).unwrap();
+        assert_eq!(backend.payload(&hash(&content)).unwrap(), Some(info(2000)));
+        assert_eq!(backend.chunks(&hash(&content), 0, 9).unwrap(), refs);
+        assert_eq!(backend.chunk(&hash(&zero)).unwrap(), Some(chunk(&zero)));
+        assert_eq!(backend.find_content(&hash(&content), None, 9).unwrap(), [2]);
+        assert_eq!(backend.totals().unwrap().chunks, 4);
+        drop(backend);
+        drop(open(&folder, Access::Write).unwrap());
+        let backend = open(&folder, Access::Read).unwrap();
+        assert_eq!(backend.chunks(&hash(&content), 1500, 9).unwrap(), refs[1..]);
+        drop(backend);
+        tamper(&folder, "UPDATE payloads SET payload_id = payload_id - 3 WHERE payload_id > 5");
+        tamper(&folder, "DELETE FROM payload_chunks; DELETE FROM payloads WHERE hash IS NOT NULL AND refs = 0");
+    }
+}
+
+#[test]
+fn a_full_disk_is_named_and_takes_nothing_of_the_batch() {
+    let (_folder, backend) = create();
+    let mut log = Log::new();
+    backend.commit(log.batch(10)).unwrap();
+    let before = backend.totals().unwrap();
+    let pages_max = |pages: i64| {
+        let writer = backend.writer().unwrap();
+        writer.connection.pragma_update(None, "max_page_count", pages).unwrap();
+    };
+    pages_max(1);
+    let mut batch = log.batch(1);
+    batch.chunks.push(chunk(&vec![1; 1 << 20]));
+    assert!(matches!(backend.commit(batch.clone()), Err(BackendError::DiskFull)));
+    assert_eq!(backend.totals().unwrap(), before);
+    pages_max(1 << 30);
+    backend.commit(batch).unwrap();
+    assert_eq!(backend.totals().unwrap().blocks, 11);
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_can_be_read() {
+    use std::os::unix::fs::PermissionsExt;
+    let (folder, backend) = create();
+    let mut log = Log::new();
+    backend.commit(log.batch(300)).unwrap();
+    drop(backend);
+    let mode = |mode| std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+    std::fs::remove_file(folder.path().join(LOCK_FILE)).unwrap();
+    mode(0o555);
+    let is_writable = std::fs::write(folder.path().join("probe"), b"").is_ok();
+    let backend = open(&folder, Access::Read).unwrap();
+    assert_eq!(backend.block(299).unwrap().as_ref(), log.newest.last());
+    assert!(backend.find_block(&log.newest[7].block_hash()).unwrap().is_some());
+    drop(backend);
+    // Nothing keeps root from writing.
+    let written = open(&folder, Access::Write);
+    assert_eq!(matches!(written, Err(BackendError::ReadOnly(_))), !is_writable, "{written:?}");
+    mode(0o755);
+}
+
+#[test]
+fn a_database_that_nobody_writes_is_read_without_files_beside_it() {
+    let (folder, backend) = create();
+    let mut log = Log::new();
+    backend.commit(log.batch(300)).unwrap();
+    drop(backend);
+    let path = folder.path().join(DATABASE_FILE);
+    let connection = connection::open_read(&path, Sight::Immutable, &Options::default()).unwrap();
+    schema::verify(&connection).unwrap();
+    assert_eq!(read::block(&connection, 299).unwrap().as_ref(), log.newest.last());
+    let existence = Existence::of_reader(connection).unwrap();
+    assert!(existence.may_contain(log.newest[3].block_hash().as_bytes()).unwrap());
+    let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+}
+
+#[test]
+fn the_saved_existence_filter_denies_nothing_after_a_restart_or_a_crash() {
+    let (folder, backend) = create();
+    let mut log = Log::new();
+    // Two keys a block: the second batch overfills the filter, which is enlarged and saved; the third only stands in the
+    // tables; the fourth is saved again, as if the last time were long ago; so is not the fifth.
+    let saved_keys = || {
+        let connection = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+        connection.query_row("SELECT keys FROM filter_state", (), |row| row.get::<_, i64>(0)).optional().unwrap()
+    };
+    for (count, capacity, saved) in [
+        (20_000, 1 << 16, None),
+        (20_000, 1 << 17, Some(80_000)),
+        (20_000, 1 << 17, Some(80_000)),
+        (10, 1 << 17, Some(120_020)),
+        (10, 1 << 17, Some(120_020)),
+    ] {
+        if count == 10 && saved_keys() == Some(80_000) {
+            backend.writer().unwrap().saved_keys = 0;
+        }
+        backend.commit(log.batch(count)).unwrap();
+        assert_eq!((backend.existence.size().1, saved_keys()), (capacity, saved));
+    }
+    assert_eq!(count(&folder, "filter_pages"), 3);
+    let denied = |backend: &SqliteBackend| {
+        let keys =
+            log.newest.iter().flat_map(|block| [block.block_hash().to_bytes(), block.header().content_hash.to_bytes()]);
+        keys.filter(|key| !backend.existence.may_contain(key).unwrap()).count()
+    };
+    assert_eq!(denied(&backend), 0);
+    // A process that dies saves nothing more: its files are those of this moment.
+    let image = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), image.path().join(entry.file_name())).unwrap();
+    }
+    for access in [Access::Read, Access::Write] {
+        assert_eq!(denied(&open(&image, access).unwrap()), 0, "after a crash, {access:?}");
+    }
+    drop(backend);
+    assert_eq!(denied(&open(&folder, Access::Write).unwrap()), 0);
+    // Wrong bits are noticed and not believed.
+    tamper(&folder, "UPDATE filter_pages SET bits = zeroblob(length(bits)) WHERE page = 1");
+    assert_eq!(denied(&open(&folder, Access::Read).unwrap()), 0);
+    tamper(&folder, "DELETE FROM filter_pages");
+    assert_eq!(denied(&open(&folder, Access::Write).unwrap()), 0);
+    let absent =
+        (0..10_000u32).map(|number| *blake3::hash(&[&b"absent"[..], &number.to_le_bytes()].concat()).as_bytes());
+    let backend = open(&folder, Access::Read).unwrap();
+    let wrong = absent.filter(|key| backend.existence.may_contain(key).unwrap()).count();
+    assert!(wrong <= 100, "{wrong} of 10,000");
+}
+
+#[test]
+fn a_reader_does_not_miss_a_content_that_was_begun_before_it_looked() {
+    let (folder, backend) = create();
+    let (chunks, refs, content) = two_chunks();
+    let staged = vec![(StagingId(1), refs[..1].to_vec())];
+    backend.commit(WriteBatch { chunks, staged, ..WriteBatch::default() }).unwrap();
+    let reader = open(&folder, Access::Read).unwrap();
+    assert_eq!(reader.payload(&hash(&content)).unwrap(), None);
+    let rest = refs[1..].to_vec();
+    let new = NewContent { content_hash: hash(&content), info: info(2000), staged: Some(StagingId(1)), chunks: rest };
+    backend.commit(WriteBatch { contents: vec![new], ..WriteBatch::default() }).unwrap();
+    assert_eq!(reader.payload(&hash(&content)).unwrap(), Some(info(2000)));
+}
+
+#[test]
+fn a_failed_commit_keeps_what_is_being_written() {
+    let (_folder, backend) = create();
+    let (chunks, refs, content) = two_chunks();
+    let staged = vec![(StagingId(1), refs[..1].to_vec())];
+    backend.commit(WriteBatch { chunks, staged, ..WriteBatch::default() }).unwrap();
+    let new = |size| NewContent {
+        content_hash: hash(&content),
+        info: info(size),
+        staged: Some(StagingId(1)),
+        chunks: refs[1..].to_vec(),
+    };
+    let bad = WriteBatch { contents: vec![new(2001)], ..WriteBatch::default() };
+    assert!(matches!(backend.commit(bad), Err(BackendError::BatchMisfit(_))));
+    backend.commit(WriteBatch { contents: vec![new(2000)], ..WriteBatch::default() }).unwrap();
+    assert_eq!(backend.chunks(&hash(&content), 0, 9).unwrap(), refs);
+}
+
+#[test]
+fn a_pragma_that_did_not_take_is_an_error() {
+    let (folder, backend) = create();
+    drop(backend);
+    let connection = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+    let mode: String = connection.query_row("PRAGMA journal_mode = DELETE", params![], |row| row.get(0)).unwrap();
+    assert_eq!(mode, "delete");
+    drop(connection);
+    for access in [Access::Read, Access::Write] {
+        match open(&folder, access) {
+            Err(BackendError::Damaged(text)) => assert!(text.contains("journal_mode"), "{text}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
