@@ -1,5 +1,6 @@
 //! Files become content-addressed, deduplicated, compressed blocks of a DAG under an append-only Merkle log.
 
+pub mod anchor;
 pub mod backend;
 pub mod block;
 pub mod cache;

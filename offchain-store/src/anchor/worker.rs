@@ -1,0 +1,507 @@
+//! [`AnchorWorker`]: carries out what [`super::outbox`] and [`super::plan`] decide.
+
+use super::{
+    client::{BlockRef, CallFailure, ChainClient, ChainError, Connect, Ends, Outcome, Submission},
+    error::AnchorError,
+    goals::{Goal, Reached},
+    key::SigningKey,
+    lock::AnchorLock,
+    outbox::{NextAction, Sight, Sighting, next_action},
+    prepare::{self, check_extends},
+    progress::{AnchorConfig, AnchorProgress, AnchorReceipt, DagReceipt, RecordReceipt, Until},
+    search::{BlockSearch, Whereabouts},
+};
+use crate::{
+    backend::DagBackend,
+    sqlite::outbox::{
+        Outbox,
+        ids::ChainBlockHash,
+        rows::{Binding, Ended, NewBinding, OutboxRow, Placement, Purpose, RowId, RowState},
+    },
+};
+use pakit_primitives::{BlockHash, chain::DagId};
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// After so many refusals in a row that time does not mend, a run gives up.
+const REFUSALS_MAX: u32 = 3;
+
+/// Receives a run's progress.
+pub type ProgressSink<'a> = &'a mut (dyn FnMut(AnchorProgress) + Send);
+
+/// Anchors one repository. While it lives, no other process does.
+pub struct AnchorWorker<C: Connect> {
+    pub(super) outbox: Outbox,
+    pub(super) backend: Arc<dyn DagBackend>,
+    pub(super) config: AnchorConfig,
+    connector: C,
+    client: Option<Arc<C::Client>>,
+    search: BlockSearch,
+    retries: HashMap<RowId, RetryClock>,
+    /// Whether a node was reached in this run. One that never was is not waited for long: the URL may be wrong.
+    was_reached: bool,
+    /// Rows whose calls were found to have failed for good in this run: told before anything is signed in their place.
+    pub(super) failed: Vec<OutboxRow>,
+    /// The creation that was bound in this run.
+    pub(super) bound: Option<RowId>,
+    _lock: AnchorLock,
+}
+
+/// When a row's bytes are sent again.
+#[derive(Clone, Copy, Debug)]
+struct RetryClock {
+    tries: u32,
+    refusals: u32,
+    due: Instant,
+}
+
+impl<C: Connect> AnchorWorker<C> {
+    /// Takes the lock `anchor.lock` of the repository in `dir` and opens its outbox. Connects to nothing yet.
+    pub fn open(
+        dir: &Path,
+        backend: Arc<dyn DagBackend>,
+        connector: C,
+        config: AnchorConfig,
+    ) -> Result<Self, AnchorError> {
+        let period = config.era_period_blocks;
+        if !period.is_power_of_two() || !(4..=4096).contains(&period) {
+            return Err(AnchorError::BadEraPeriod(period));
+        }
+        let outbox = Outbox::open(dir)?;
+        Ok(Self {
+            _lock: AnchorLock::take(dir)?,
+            outbox,
+            backend,
+            config,
+            connector,
+            client: None,
+            search: BlockSearch::default(),
+            retries: HashMap::new(),
+            was_reached: false,
+            failed: Vec::new(),
+            bound: None,
+        })
+    }
+
+    /// The rows and bindings.
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// Creates a DAG of this log on the chain and binds the repository to it, once its creation is finalized: before that, its
+    /// number may still become another's. Taken up again if an earlier run was cut short.
+    pub async fn create_dag(
+        &mut self,
+        key: &SigningKey,
+        progress: ProgressSink<'_>,
+    ) -> Result<DagReceipt, AnchorError> {
+        self.run(Goal::CreateDag { succession: None, row: None }, Some(key), progress).await?.into_dag()
+    }
+
+    /// Creates a DAG that goes on from another one, which is `predecessor` or the one that the repository is bound to. It
+    /// stands by the greatest head that the chain keeps of the other one and that this log contains.
+    pub async fn succeed_dag(
+        &mut self,
+        predecessor: Option<DagId>,
+        key: &SigningKey,
+        progress: ProgressSink<'_>,
+    ) -> Result<DagReceipt, AnchorError> {
+        let goal = Goal::CreateDag { succession: Some(predecessor), row: None };
+        self.run(goal, Some(key), progress).await?.into_dag()
+    }
+
+    /// Anchors the log's present head. Costs nothing if it is anchored already, or on its way.
+    pub async fn anchor(
+        &mut self,
+        until: Until,
+        key: &SigningKey,
+        progress: ProgressSink<'_>,
+    ) -> Result<AnchorReceipt, AnchorError> {
+        let target = prepare::log_head(self.backend.as_ref())?;
+        let goal = Goal::Anchor { target, until, is_first_look: true };
+        self.run(goal, Some(key), progress).await?.into_anchor()
+    }
+
+    /// Has the chain keep a record of a block, whose deposit the key's account pays. Costs nothing if it is recorded already,
+    /// or on its way.
+    pub async fn record(
+        &mut self,
+        block_hash: BlockHash,
+        until: Until,
+        key: &SigningKey,
+        progress: ProgressSink<'_>,
+    ) -> Result<RecordReceipt, AnchorError> {
+        let goal = Goal::Record { block_hash, until, is_first_look: true };
+        self.run(goal, Some(key), progress).await?.into_record()
+    }
+
+    /// Signs nothing: finds out what became of what was signed, and sends again what is still on its way.
+    pub async fn reconcile(&mut self, progress: ProgressSink<'_>) -> Result<(), AnchorError> {
+        self.run(Goal::Reconcile, None, progress).await.map(drop)
+    }
+
+    /// Goes on until the goal is reached, time is up, or something is the matter that time does not mend.
+    async fn run(
+        &mut self,
+        mut goal: Goal,
+        key: Option<&SigningKey>,
+        progress: ProgressSink<'_>,
+    ) -> Result<Reached, AnchorError> {
+        let end = Instant::now() + self.config.deadline;
+        (self.was_reached, self.bound) = (false, None);
+        self.failed.clear();
+        let (mut failures, mut last_error) = (0u32, None);
+        loop {
+            let pause = match self.step(&mut goal, key, progress).await {
+                Ok(Some(reached)) => return Ok(reached),
+                Ok(None) => {
+                    failures = 0;
+                    Pause::UntilNextBlock
+                }
+                Err(AnchorError::Chain(error)) if error.is_transient() => {
+                    failures = failures.saturating_add(1);
+                    if !self.was_reached && failures >= self.config.connect_attempts_max {
+                        return Err(error.into());
+                    }
+                    let retry_in = self.backoff(failures);
+                    last_error = Some(error.to_string());
+                    progress(AnchorProgress::Trouble { error: error.to_string(), retry_in });
+                    if !matches!(error, ChainError::Inconsistent(_)) {
+                        self.client = None;
+                    }
+                    Pause::For(retry_in)
+                }
+                Err(error) => return Err(error),
+            };
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(self.deadline_over(&goal, last_error));
+            }
+            self.rest(pause, left).await;
+        }
+    }
+
+    fn deadline_over(&self, goal: &Goal, last_error: Option<String>) -> AnchorError {
+        let newest = self.outbox.newest_rows(1).ok().and_then(|rows| rows.into_iter().next());
+        AnchorError::DeadlineOver {
+            goal: goal.name(),
+            seconds: self.config.deadline.as_secs(),
+            last_error: last_error.or_else(|| newest.as_ref().and_then(|row| row.last_error.clone())),
+            state: newest.map(|row| row.state),
+        }
+    }
+
+    /// Waits for a block, for the next sending that is due, or for a pause to end.
+    async fn rest(&mut self, pause: Pause, left: Duration) {
+        match (pause, self.client.clone()) {
+            (Pause::UntilNextBlock, Some(client)) => {
+                let now = Instant::now();
+                let due = self.retries.values().map(|clock| clock.due.saturating_duration_since(now)).min();
+                // A sending that is overdue waits for a block that could hold it, not for time.
+                let due = due.filter(|due| !due.is_zero()).unwrap_or(self.config.poll_interval);
+                let patience = due.min(self.config.poll_interval).min(left);
+                if client.wait_for_block(patience).await.is_err() {
+                    // What is the matter with the connection shows, and is told, when it is used.
+                    self.client = None;
+                    tokio::time::sleep(self.config.retry_delay_min.min(left)).await;
+                }
+            }
+            (Pause::UntilNextBlock, None) => {}
+            (Pause::For(pause), _) => tokio::time::sleep(pause.min(left)).await,
+        }
+    }
+
+    /// One look at the chain: settles every row, then pursues the goal.
+    async fn step(
+        &mut self,
+        goal: &mut Goal,
+        key: Option<&SigningKey>,
+        progress: ProgressSink<'_>,
+    ) -> Result<Option<Reached>, AnchorError> {
+        let client = self.connected(progress).await?;
+        let ends = client.ends().await?;
+        let binding = self.outbox.current_binding()?;
+        if goal.needs_binding() {
+            check_binding(client.as_ref(), &ends, binding.as_ref().ok_or(AnchorError::NotBound)?).await?;
+        }
+        for row in self.outbox.live_rows(&client.identity().genesis)? {
+            self.settle(client.as_ref(), &ends, row, progress).await?;
+        }
+        self.pursue(client.as_ref(), &ends, goal, key, progress).await
+    }
+
+    async fn connected(&mut self, progress: ProgressSink<'_>) -> Result<Arc<C::Client>, AnchorError> {
+        if let Some(client) = &self.client {
+            return Ok(client.clone());
+        }
+        let client = Arc::new(self.connector.connect().await?);
+        progress(AnchorProgress::Connected(client.identity().clone()));
+        self.was_reached = true;
+        // The node may have lost its pool, or be another one: everything on its way is sent to it anew.
+        self.retries.clear();
+        self.client = Some(client.clone());
+        Ok(client)
+    }
+
+    /// Brings one row up to date with the chain.
+    async fn settle(
+        &mut self,
+        client: &C::Client,
+        ends: &Ends,
+        row: OutboxRow,
+        progress: ProgressSink<'_>,
+    ) -> Result<(), AnchorError> {
+        check_history(client, ends, row.signed.era.birth, row.signed.era.birth_hash).await?;
+        let whereabouts = self.search.look_for(client, ends, &row).await?;
+        let (found, searched_through, outcome) = match whereabouts {
+            Whereabouts::Nowhere { searched_through } => (None, searched_through, None),
+            Whereabouts::In(placement) => {
+                let outcome = self.outcome(client, ends, &row, placement).await?;
+                let is_success = matches!(outcome, Outcome::Succeeded { .. });
+                (Some(Sighting { placement, is_success }), None, Some(outcome))
+            }
+        };
+        let sight = Sight { finalized: ends.finalized.number, best: ends.best.number, searched_through, found };
+        let is_due = self.retries.get(&row.id).is_none_or(|clock| clock.due <= Instant::now());
+        let action = next_action(row.state, &row.signed.era, row.placement.as_ref(), &sight, is_due);
+        self.act(client, ends, row, action, outcome, progress).await
+    }
+
+    async fn act(
+        &mut self,
+        client: &C::Client,
+        ends: &Ends,
+        row: OutboxRow,
+        action: NextAction,
+        outcome: Option<Outcome>,
+        progress: ProgressSink<'_>,
+    ) -> Result<(), AnchorError> {
+        let failure = match &outcome {
+            Some(Outcome::Failed(failure)) => Some(failure.to_string()),
+            _ => None,
+        };
+        let anchor = match &outcome {
+            Some(Outcome::Succeeded { anchor, .. }) => *anchor,
+            _ => None,
+        };
+        let (state, block) = match action {
+            NextAction::Wait => return Ok(()),
+            NextAction::Send => return self.send(client, ends, row, progress).await,
+            NextAction::BackToSubmitted => {
+                self.outbox.set_submitted(row.id)?;
+                let block_number = row.placement.map_or(0, |placement| placement.block_number);
+                progress(AnchorProgress::FellOut { row: row.id, block_number });
+                return Ok(());
+            }
+            NextAction::Expire => {
+                self.outbox.set_expired(row.id)?;
+                (RowState::Expired, None)
+            }
+            NextAction::NoteInBlock(placement) => {
+                let ended = failure.as_deref().map_or(Ended::Succeeded(anchor), Ended::Failed);
+                self.outbox.set_in_block(row.id, &placement, &ended)?;
+                (RowState::InBlock, Some(placement))
+            }
+            NextAction::Fail(placement) => {
+                self.outbox.set_failed(row.id, &placement, failure.as_deref().unwrap_or("unknown"))?;
+                self.failed.push(self.outbox.row(row.id)?);
+                (RowState::Failed, Some(placement))
+            }
+            NextAction::Finalize(placement) => {
+                self.finalize(client, &row, placement, outcome)?;
+                (RowState::Finalized, Some(placement))
+            }
+        };
+        if !state.is_live() {
+            self.retries.remove(&row.id);
+        }
+        progress(AnchorProgress::row(&row, state, block.map(|placement| placement.block_number)));
+        Ok(())
+    }
+
+    fn finalize(
+        &mut self,
+        client: &C::Client,
+        row: &OutboxRow,
+        placement: Placement,
+        outcome: Option<Outcome>,
+    ) -> Result<(), AnchorError> {
+        let Purpose::CreateDag { predecessor, .. } = row.purpose else {
+            let anchor = match outcome {
+                Some(Outcome::Succeeded { anchor, .. }) => anchor,
+                _ => None,
+            };
+            return Ok(self.outbox.set_finalized(row.id, &placement, anchor)?);
+        };
+        let Some(Outcome::Succeeded { created: Some(dag), .. }) = outcome else {
+            return Err(ChainError::Inconsistent("a creation that succeeded names no DAG").into());
+        };
+        let identity = client.identity();
+        let new = NewBinding {
+            chain: identity.genesis,
+            dag,
+            owner: row.signed.signer,
+            predecessor,
+            url: identity.url.clone(),
+        };
+        self.outbox.bind(row.id, &placement, &new)?;
+        self.bound = Some(row.id);
+        Ok(())
+    }
+
+    /// Sends a row's bytes, always the same. What the node answers is noted, and settles nothing.
+    pub(super) async fn send(
+        &mut self,
+        client: &C::Client,
+        ends: &Ends,
+        row: OutboxRow,
+        progress: ProgressSink<'_>,
+    ) -> Result<(), AnchorError> {
+        let tries = self.retries.get(&row.id).map_or(1, |clock| clock.tries.saturating_add(1));
+        let refusals = self.retries.get(&row.id).map_or(0, |clock| clock.refusals);
+        let due = Instant::now() + self.backoff(tries);
+        self.retries.insert(row.id, RetryClock { tries, refusals, due });
+        self.outbox.note_attempt(row.id)?;
+        let answer = client.submit(&row.signed.bytes).await;
+        let objection = match &answer {
+            Ok(Submission::Accepted | Submission::AlreadyKnown) => None,
+            Ok(Submission::Stale) => Some("its nonce is used up: it may be in a block already".to_owned()),
+            Ok(Submission::NotValidNow) => Some("its era or signature does not fit the best block".to_owned()),
+            Ok(Submission::CannotPay) => Some("the signer cannot pay the fee".to_owned()),
+            Ok(Submission::NotNow) => Some("the node does not take it now".to_owned()),
+            Ok(Submission::Refused) => Some("the runtime does not take it".to_owned()),
+            Err(error) => Some(error.to_string()),
+        };
+        match &objection {
+            Some(objection) => self.outbox.note_error(row.id, objection)?,
+            None if row.state == RowState::Prepared => self.outbox.set_submitted(row.id)?,
+            None => {}
+        }
+        progress(AnchorProgress::Sent { row: row.id, attempts: row.attempts + 1, objection });
+        match answer? {
+            Submission::CannotPay => self.cannot_pay(client, ends, &row).await,
+            Submission::Refused => self.refused(&row),
+            Submission::Accepted | Submission::AlreadyKnown if row.state == RowState::Prepared => {
+                progress(AnchorProgress::row(&row, RowState::Submitted, None));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn cannot_pay(&self, client: &C::Client, ends: &Ends, row: &OutboxRow) -> Result<(), AnchorError> {
+        let needed = client.fee(&row.signed.bytes, ends.best).await?;
+        let spendable = client.account(row.signed.signer, ends.best).await?.spendable;
+        Err(AnchorError::InsufficientBalance { account: row.signed.signer, spendable, needed })
+    }
+
+    fn refused(&mut self, row: &OutboxRow) -> Result<(), AnchorError> {
+        let Some(clock) = self.retries.get_mut(&row.id) else { return Ok(()) };
+        clock.refusals = clock.refusals.saturating_add(1);
+        if clock.refusals < REFUSALS_MAX {
+            return Ok(());
+        }
+        Err(AnchorError::RefusedByNode { call: row.purpose.call_name() })
+    }
+
+    /// How a row's call ended in a block. Not asked again where it is noted and settles nothing yet.
+    async fn outcome(
+        &self,
+        client: &C::Client,
+        ends: &Ends,
+        row: &OutboxRow,
+        placement: Placement,
+    ) -> Result<Outcome, AnchorError> {
+        let is_final = placement.block_number <= ends.finalized.number;
+        let is_noted = row.state == RowState::InBlock && row.placement == Some(placement);
+        if is_noted && !is_final {
+            return Ok(match &row.dispatch_error {
+                None => Outcome::Succeeded { created: None, anchor: row.anchor_number },
+                Some(error) => Outcome::Failed(CallFailure { name: error.clone(), explanation: String::new() }),
+            });
+        }
+        let block = BlockRef { number: placement.block_number, hash: placement.block_hash };
+        match client.outcome(block, placement.extrinsic_index).await {
+            Err(ChainError::StateUnavailable { .. }) if is_final => self.deduce(client, ends, row, block).await,
+            outcome => Ok(outcome?),
+        }
+    }
+
+    /// The block's events are gone from the node: what the call would have left behind tells.
+    async fn deduce(
+        &self,
+        client: &C::Client,
+        ends: &Ends,
+        row: &OutboxRow,
+        block: BlockRef,
+    ) -> Result<Outcome, AnchorError> {
+        let is_success = match row.purpose {
+            Purpose::CreateDag { .. } => return Err(ChainError::StateUnavailable { number: block.number }.into()),
+            Purpose::Anchor { dag, head, .. } => {
+                let info = client.dag(dag, ends.finalized).await?.ok_or(AnchorError::DagUnknown(dag))?;
+                // Heads only grow, and a latest head of this log that is no smaller covers this one.
+                info.latest.size >= head.size && check_extends(self.backend.as_ref(), dag, info.latest).is_ok()
+                    || client.heads_kept(dag, ends.finalized).await?.iter().any(|(_, kept)| kept.head == head)
+            }
+            Purpose::RecordProof { dag, block_hash, .. } => {
+                client.record(dag, block_hash, row.signed.signer, ends.finalized).await?.is_some()
+            }
+        };
+        if is_success {
+            return Ok(Outcome::Succeeded { created: None, anchor: None });
+        }
+        let explanation = "the node no longer has the events that tell why".to_owned();
+        Ok(Outcome::Failed(CallFailure { name: "unknown".to_owned(), explanation }))
+    }
+
+    /// Doubling waits with a random part, so that many clients of a node that comes back do not come at once.
+    fn backoff(&self, tries: u32) -> Duration {
+        let doubled = self.config.retry_delay_min.saturating_mul(1 << tries.saturating_sub(1).min(16));
+        doubled.min(self.config.retry_delay_max).mul_f64(0.5 + rand::random::<f64>() / 2.0)
+    }
+}
+
+/// What comes between two looks at the chain.
+#[derive(Clone, Copy, Debug)]
+enum Pause {
+    UntilNextBlock,
+    For(Duration),
+}
+
+/// Refuses another chain, and one with the same genesis and another history.
+async fn check_binding<C: ChainClient>(client: &C, ends: &Ends, binding: &Binding) -> Result<(), AnchorError> {
+    let identity = client.identity();
+    if binding.chain != identity.genesis {
+        return Err(AnchorError::WrongChain {
+            url: identity.url.clone(),
+            expected: binding.chain,
+            found: identity.genesis,
+        });
+    }
+    check_history(client, ends, binding.created_block_number, binding.created_block_hash).await
+}
+
+/// Whether a block that was seen finalized is on the node's chain.
+async fn check_history<C: ChainClient>(
+    client: &C,
+    ends: &Ends,
+    number: u64,
+    hash: ChainBlockHash,
+) -> Result<(), AnchorError> {
+    if ends.best.number < number {
+        return Err(ChainError::Inconsistent(
+            "the node has not reached a block yet that this repository saw finalized",
+        )
+        .into());
+    }
+    match client.block_hash(number).await? {
+        Some(found) if found == hash => Ok(()),
+        Some(_) if number <= ends.finalized.number => Err(AnchorError::DifferentHistory { number }),
+        Some(_) => Err(ChainError::Inconsistent("the node is on a fork that this repository saw left behind").into()),
+        None => Err(ChainError::Inconsistent("the best chain has become shorter").into()),
+    }
+}
