@@ -32,7 +32,9 @@ pub enum DagError {
     #[error(transparent)]
     Backend(#[from] BackendError),
     /// An edge whose parent or child is not there, is another block, or is not before the other in depth and time.
-    #[error("the repository is damaged: the edge between block {child} and its parent {parent} does not fit the blocks")]
+    #[error(
+        "the repository is damaged: the edge between block {child} and its parent {parent} does not fit the blocks"
+    )]
     BrokenEdge {
         /// Leaf index of the child.
         child: u64,
@@ -263,7 +265,7 @@ impl MerkleDag {
                 // Whether all were wanted makes no difference here: there are 5 at most.
                 let _ = block.header().parents.iter().all(|parent| tell(parent.leaf_index));
                 Ok(())
-            },
+            }
             Direction::Children => {
                 let mut after = None;
                 loop {
@@ -273,7 +275,7 @@ impl MerkleDag {
                     }
                     after = page.last().copied();
                 }
-            },
+            }
         }
     }
 

@@ -268,7 +268,8 @@ fn every_inner_node_of_the_log_is_compared() {
 
 #[test]
 fn every_sum_is_compared() {
-    let changes: [(&str, fn(&mut Totals)); 10] = [
+    type Change = fn(&mut Totals);
+    let changes: [(&str, Change); 10] = [
         ("edges", |totals| totals.edges += 1),
         ("the greatest depth", |totals| totals.depth_max += 1),
         ("depths", |totals| totals.depth_sum += 1),

@@ -40,7 +40,9 @@ impl Repository {
     /// One block per list of parents, the first of them without.
     pub(crate) fn of(parents: &[&[u64]]) -> Self {
         let mut repository = Self::empty();
-        parents.iter().for_each(|parents| drop(repository.add(parents)));
+        for parents in parents {
+            repository.add(parents);
+        }
         repository
     }
 

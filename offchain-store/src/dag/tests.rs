@@ -78,7 +78,9 @@ fn walks_give_near_blocks_first_and_each_once() {
 fn descendants_are_read_over_several_pages() {
     let mut repository = Repository::of(&[&[], &[0]]);
     let count = CHILDREN_PAGE + 5;
-    (0..count).for_each(|_| drop(repository.add(&[0, 1])));
+    for _ in 0..count {
+        repository.add(&[0, 1]);
+    }
     let dag = dag(&repository);
     let walk = dag.descendants(&repository.hash(1), WalkLimits::default()).unwrap();
     assert_eq!((walk.blocks.len(), walk.truncated), (count, false));

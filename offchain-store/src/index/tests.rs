@@ -65,7 +65,9 @@ fn every_query_in_pages_of_every_size_agrees_with_a_scan() {
 fn many_blocks_within_the_depths_are_walked_by_time_to_the_same_answer() {
     let mut repository = Repository::of(&[&[], &[0]]);
     let many = DEPTH_BLOCKS_SORTED_MAX as u64 + 10;
-    (0..many).for_each(|_| drop(repository.add(&[0, 1])));
+    for _ in 0..many {
+        repository.add(&[0, 1]);
+    }
     repository.add(&[0, 5]);
     let index = DagIndex::new(repository.backend.clone());
     let query = Query { depths: Some(2..=2), times_ms: Some(GENESIS_TIME_MS + 9..=u64::MAX), ..Query::default() };

@@ -1,0 +1,396 @@
+//! The command line: its grammar and its help.
+
+use crate::{config::Overrides, parents::ParentSelectionStrategy};
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use std::{ops::RangeInclusive, path::PathBuf};
+
+/// Keeps files as blocks of a DAG, and proves that it did.
+///
+/// A repository keeps files as content-addressed, deduplicated, compressed blocks and lists them in an append-only log. The
+/// log's head can be anchored on a chain; then anyone can verify, without trusting the archive, that a file is the one that
+/// was kept and that no history was rewritten.
+#[derive(Parser, Debug)]
+#[command(name = "pakit", version, max_term_width = 100, propagate_version = true)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags that stand anywhere.
+#[derive(Args, Debug, Clone)]
+#[command(next_help_heading = "Global options")]
+pub(super) struct Global {
+    /// Folder of the repository
+    #[arg(long, global = true, env = "PAKIT_REPO", value_name = "DIR", default_value = ".pakit")]
+    pub repo: PathBuf,
+    /// Print JSON: one object, or one object per line
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// No progress bars and no notes
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Memory for hot blocks, such as 64MiB
+    #[arg(long, global = true, value_name = "SIZE", hide_short_help = true)]
+    pub cache: Option<String>,
+    /// What a commit waits for: full, normal or off
+    #[arg(long, global = true, value_name = "MODE", hide_short_help = true)]
+    pub fsync: Option<String>,
+    /// Compression of new chunks: none, zstd, lz4, gzip or brotli
+    #[arg(long, global = true, value_name = "NAME", hide_short_help = true)]
+    pub compression: Option<String>,
+    /// Level of that compression
+    #[arg(long, global = true, value_name = "N", hide_short_help = true, allow_negative_numbers = true)]
+    pub compression_level: Option<i32>,
+    /// Average size of new chunks, from 4KiB to 4MiB
+    #[arg(long, global = true, value_name = "SIZE", hide_short_help = true)]
+    pub chunk_size: Option<String>,
+    /// Threads that hash and compress
+    #[arg(long, global = true, value_name = "N", hide_short_help = true)]
+    pub jobs: Option<usize>,
+    /// Blocks that are committed at once at most
+    #[arg(long, global = true, value_name = "N", hide_short_help = true)]
+    pub batch_blocks: Option<usize>,
+}
+
+impl Global {
+    pub(super) fn overrides(&self) -> Overrides {
+        Overrides {
+            cache: self.cache.clone(),
+            fsync: self.fsync.clone(),
+            compression: self.compression.clone(),
+            compression_level: self.compression_level,
+            chunk_size: self.chunk_size.clone(),
+            jobs: self.jobs,
+            batch_blocks: self.batch_blocks,
+        }
+    }
+}
+
+#[derive(Subcommand, Debug)]
+pub(super) enum Command {
+    /// Make a repository
+    Init(Init),
+    /// Store files, folders or standard input
+    Put(Put),
+    /// Write a block's content, or restore a folder
+    Get(Get),
+    /// List a folder's entries
+    Ls(Block),
+    /// Show all that a block's header says, and its children
+    Show(Block),
+    /// List blocks by depth, by time, or anchored ones
+    Query(Query),
+    /// List the blocks that a block names as its parents
+    Parents(Block),
+    /// List the blocks that name a block as a parent
+    Children(Block),
+    /// List the blocks that a block descends from, the nearest first
+    Ancestors(Walk),
+    /// List the blocks that descend from a block, the nearest first
+    Descendants(Walk),
+    /// List the nearest blocks that two blocks both descend from
+    Common(Common),
+    /// List the blocks without children
+    Frontier(Frontier),
+    /// Print size and root of the log
+    Head,
+    /// List the log's blocks in their order
+    Log(Log),
+    /// Make a proof document for a block
+    Prove(Prove),
+    /// Verify a proof document, with or without the file; needs no repository
+    Verify(Verify),
+    /// Create, show or succeed this repository's DAG on a chain
+    #[command(subcommand)]
+    Dag(Dag),
+    /// Anchor the head of the log on the chain
+    Anchor(Anchor),
+    /// Keep a record of a block on the chain
+    Record(Record),
+    /// Show the repository, its log and its anchors
+    Status(Status),
+    /// Print figures of the DAG and of what was saved
+    Stats,
+    /// Audit the repository
+    Check(Check),
+    /// Print a completion script for a shell
+    Completions(Completions),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Init {
+    /// Name of the DAG, which stands in its genesis block
+    #[arg(long, default_value = "")]
+    pub name: String,
+    /// How new blocks choose their parents: balanced-random, recent-only[:N], depth-balanced or weighted-random
+    #[arg(long, value_name = "S", default_value_t)]
+    pub strategy: ParentSelectionStrategy,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Put {
+    /// Files and folders, or - for standard input
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Metadata of each file's block
+    #[arg(long = "meta", value_name = "KEY=VALUE", value_parser = parse_pair)]
+    pub metadata: Vec<(String, String)>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Get {
+    /// Block hash or CID
+    pub block: String,
+    /// File, or new or empty folder, to write to; without it a file goes to standard output
+    #[arg(short, long, value_name = "OUT")]
+    pub output: Option<PathBuf>,
+    /// Only these bytes, counted from 0, both ends included; the end may be left out
+    #[arg(long, value_name = "A-B", value_parser = parse_byte_range)]
+    pub range: Option<(u64, Option<u64>)>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Block {
+    /// Block hash or CID
+    pub block: String,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Query {
+    /// Depths, both ends included; either end may be left out
+    #[arg(long, value_name = "A..B", value_parser = parse_depths)]
+    pub depth: Option<RangeInclusive<u32>>,
+    /// Not before this time: RFC 3339, a date, Unix milliseconds, or an age such as 2h or 7d
+    #[arg(long, value_name = "T", value_parser = super::time::parse_since)]
+    pub since: Option<u64>,
+    /// Not after this time; a date means its whole day
+    #[arg(long, value_name = "T", value_parser = super::time::parse_until)]
+    pub until: Option<u64>,
+    /// Only blocks that an anchor covers which is in the chain's best block
+    #[arg(long)]
+    pub anchored: bool,
+    /// Only blocks that a finalized anchor covers
+    #[arg(long)]
+    pub finalized: bool,
+    /// At most this many
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub limit: u64,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Walk {
+    /// Block hash or CID
+    pub block: String,
+    /// At most this many steps away
+    #[arg(long, value_name = "N")]
+    pub max_depth: Option<u32>,
+    /// At most this many blocks
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub limit: usize,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Common {
+    /// Block hash or CID
+    pub a: String,
+    /// Block hash or CID
+    pub b: String,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Frontier {
+    /// At most this many
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub limit: usize,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Log {
+    /// First leaf index
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub from: u64,
+    /// At most this many
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub limit: u64,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Prove {
+    /// Block hash or CID
+    pub block: String,
+    /// Prove against the log of this size; without it, the latest anchored log that holds the block, else the whole log
+    #[arg(long, value_name = "N")]
+    pub size: Option<u64>,
+    /// Also prove that the block descends from genesis
+    #[arg(long)]
+    pub lineage: bool,
+    /// Also prove that the log of this later size extends that one
+    #[arg(long, value_name = "N")]
+    pub consistent_with: Option<u64>,
+    /// File to write to; without it, standard output
+    #[arg(short, long, value_name = "PROOF.json")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Verify {
+    /// The proof document, or - for standard input
+    #[arg(value_name = "PROOF.json")]
+    pub proof: PathBuf,
+    /// The file that it is said to prove
+    pub file: Option<PathBuf>,
+    /// Root of the log that you trust
+    #[arg(long, value_name = "HEX", requires = "size", conflicts_with = "url", value_parser = parse_digest)]
+    pub root: Option<[u8; 32]>,
+    /// Size of the log that you trust
+    #[arg(long, value_name = "N", requires = "root")]
+    pub size: Option<u64>,
+    /// Node of a chain that you trust
+    #[arg(long, value_name = "WS", requires = "dag")]
+    pub url: Option<String>,
+    /// The DAG that you mean on that chain
+    #[arg(long, value_name = "N", requires = "url")]
+    pub dag: Option<u32>,
+    /// Genesis hash of the chain that you mean
+    #[arg(long, value_name = "HEX", requires = "url", value_parser = parse_digest)]
+    pub chain: Option<[u8; 32]>,
+    /// Only trust heads that the chain has finalized
+    #[arg(long, requires = "url")]
+    pub finalized: bool,
+    /// Exit with 0 for a document that is consistent though no head was given to trust
+    #[arg(long, conflicts_with_all = ["root", "url"])]
+    pub allow_unchecked_head: bool,
+}
+
+/// How to reach and pay the chain.
+#[derive(Args, Debug, Clone)]
+pub(super) struct Chain {
+    /// Node of the chain; without it, the one used last
+    #[arg(long, value_name = "WS", env = "PAKIT_URL")]
+    pub url: Option<String>,
+    /// File with the secret URI of the key that signs and pays; else PAKIT_KEY in the environment
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+    /// Sign with the development key //Alice, and use ws://127.0.0.1:9944 unless told otherwise
+    #[arg(long, conflicts_with = "key_file")]
+    pub dev: bool,
+    /// Blocks for which a signed extrinsic stays valid: a power of two from 4 to 4096
+    #[arg(long, value_name = "N", hide_short_help = true)]
+    pub era: Option<u64>,
+    /// Give up after this many seconds; what was sent is taken up by the next run
+    #[arg(long, value_name = "SECONDS", hide_short_help = true)]
+    pub timeout: Option<u64>,
+}
+
+#[derive(Subcommand, Debug)]
+pub(super) enum Dag {
+    /// Create this repository's DAG on a chain
+    Create(Chain),
+    /// Show the DAG as the chain has it
+    Show(DagShow),
+    /// Start a DAG that succeeds one whose log this repository does not extend
+    Succeed(DagSucceed),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct DagShow {
+    #[command(flatten)]
+    pub chain: Chain,
+    /// Another DAG than this repository's
+    #[arg(long, value_name = "N")]
+    pub dag: Option<u32>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct DagSucceed {
+    #[command(flatten)]
+    pub chain: Chain,
+    /// The DAG to succeed; without it, this repository's
+    #[arg(long, value_name = "N")]
+    pub dag: Option<u32>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Anchor {
+    #[command(flatten)]
+    pub chain: Chain,
+    /// Wait until the anchor is finalized
+    #[arg(long)]
+    pub watch: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Record {
+    /// Block hash or CID
+    pub block: String,
+    #[command(flatten)]
+    pub chain: Chain,
+    /// Wait until the record is finalized
+    #[arg(long)]
+    pub watch: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Status {
+    /// Also ask this node
+    #[arg(long, value_name = "WS")]
+    pub url: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Check {
+    /// Also read and hash every payload
+    #[arg(long)]
+    pub full: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Completions {
+    /// The shell
+    pub shell: Shell,
+}
+
+fn parse_pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("it has to be KEY=VALUE".to_owned()),
+    }
+}
+
+fn parse_byte_range(text: &str) -> Result<(u64, Option<u64>), String> {
+    let expected = || "it has to be A-B or A-, in bytes from 0".to_owned();
+    let (start, end) = text.split_once('-').ok_or_else(expected)?;
+    let start = start.parse().map_err(|_| expected())?;
+    match end {
+        "" => Ok((start, None)),
+        end => match end.parse() {
+            Ok(end) if end >= start => Ok((start, Some(end))),
+            _ => Err(expected()),
+        },
+    }
+}
+
+fn parse_depths(text: &str) -> Result<RangeInclusive<u32>, String> {
+    let expected = || "it has to be A..B, A.., ..B or A".to_owned();
+    let number = |text: &str, empty: u32| match text {
+        "" => Ok(empty),
+        text => text.parse().map_err(|_| expected()),
+    };
+    match text.split_once("..") {
+        None => text.parse().map(|depth| depth..=depth).map_err(|_| expected()),
+        Some((start, end)) => {
+            let range = number(start, 0)?..=number(end.strip_prefix('=').unwrap_or(end), u32::MAX)?;
+            if range.is_empty() { Err(expected()) } else { Ok(range) }
+        }
+    }
+}
+
+fn parse_digest(text: &str) -> Result<[u8; 32], String> {
+    let mut digest = [0; 32];
+    hex::decode_to_slice(text.strip_prefix("0x").unwrap_or(text), &mut digest)
+        .map_err(|_| "it has to be 64 hex digits".to_owned())?;
+    Ok(digest)
+}

@@ -1,0 +1,213 @@
+//! What a command ends with when it does not succeed: one line and an exit code.
+
+use crate::{
+    anchor::{AnchorError, ChainError, OutboxError, TrustedHeadError},
+    backend::BackendError,
+    commit::CommitError,
+    config::ConfigError,
+    dag::DagError,
+    engine::{OpenError, ProveError, ResolveError},
+    get::GetError,
+    log::LogReadError,
+    put::PutError,
+    restore::RestoreError,
+};
+use std::{fmt, io, path::Path};
+
+/// How a command failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    /// A proof was refused, a check failed, or not every item was stored: exit code 1.
+    Refused,
+    /// The command was used wrongly: exit code 2.
+    Usage,
+    /// Repository, network or chain do not allow it: exit code 3.
+    Environment,
+}
+
+impl Kind {
+    pub(super) fn exit_code(self) -> u8 {
+        match self {
+            Self::Refused => 1,
+            Self::Usage => 2,
+            Self::Environment => 3,
+        }
+    }
+}
+
+/// What failed, on what, and what to do, in one line; an empty line where the command has said everything itself.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub kind: Kind,
+    pub message: String,
+}
+
+impl Failure {
+    pub(super) fn refused(message: impl fmt::Display) -> Self {
+        Self { kind: Kind::Refused, message: message.to_string() }
+    }
+
+    pub(super) fn usage(message: impl fmt::Display) -> Self {
+        Self { kind: Kind::Usage, message: message.to_string() }
+    }
+
+    pub(super) fn environment(message: impl fmt::Display) -> Self {
+        Self { kind: Kind::Environment, message: message.to_string() }
+    }
+
+    pub(super) fn io(path: &Path, error: &io::Error) -> Self {
+        Self::environment(format_args!("{}: {error}", path.display()))
+    }
+}
+
+impl From<BackendError> for Failure {
+    fn from(error: BackendError) -> Self {
+        let hint = match &error {
+            BackendError::NotFound(_) => "; make one with `pakit init`, or name another with --repo",
+            BackendError::Locked(_) => "; try again when it has ended",
+            BackendError::NewerVersion { .. } => "; use a newer pakit",
+            BackendError::Damaged(_) => "; run `pakit check --full` to see what else is",
+            BackendError::DiskFull => "; nothing of the last batch was stored, what was reported before is safe",
+            _ => "",
+        };
+        Self::environment(format_args!("{error}{hint}"))
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Backend(error) => error.into(),
+            OpenError::Config(error) => error.into(),
+            OpenError::Put(error) => (*error).into(),
+            error @ OpenError::NameTooLong => Self::usage(error),
+            error => Self::environment(error),
+        }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        match error {
+            ConfigError::BadValue { .. } | ConfigError::Toml { .. } => Self::usage(error),
+            error => Self::environment(error),
+        }
+    }
+}
+
+impl From<ResolveError> for Failure {
+    fn from(error: ResolveError) -> Self {
+        match error {
+            ResolveError::Backend(error) => error.into(),
+            error @ ResolveError::Malformed { .. } => Self::usage(error),
+            error => Self::environment(error),
+        }
+    }
+}
+
+impl From<CommitError> for Failure {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Backend(error) => error.into(),
+            error => Self::environment(error),
+        }
+    }
+}
+
+impl From<PutError> for Failure {
+    fn from(error: PutError) -> Self {
+        match error {
+            PutError::Backend(error) => error.into(),
+            PutError::Commit(error) => error.into(),
+            error => Self::environment(error),
+        }
+    }
+}
+
+impl From<GetError> for Failure {
+    fn from(error: GetError) -> Self {
+        match error {
+            GetError::Backend(error) => error.into(),
+            error @ GetError::BadRange { .. } => Self::usage(error),
+            error @ (GetError::Mismatch { .. } | GetError::MissingChunk { .. } | GetError::UnreadableChunk { .. }) => {
+                Self::refused(error)
+            }
+            error => Self::environment(error),
+        }
+    }
+}
+
+impl From<RestoreError> for Failure {
+    fn from(error: RestoreError) -> Self {
+        match error {
+            RestoreError::Backend(error) => error.into(),
+            RestoreError::Get(error) => error.into(),
+            error @ (RestoreError::NotATree(_) | RestoreError::TargetNotEmpty(_)) => Self::usage(error),
+            error @ (RestoreError::Tree { .. } | RestoreError::MissingEntry { .. }) => Self::refused(error),
+            error => Self::environment(error),
+        }
+    }
+}
+
+impl From<LogReadError> for Failure {
+    fn from(error: LogReadError) -> Self {
+        match error {
+            LogReadError::Backend(error) => error.into(),
+            error => Self::usage(error),
+        }
+    }
+}
+
+impl From<DagError> for Failure {
+    fn from(error: DagError) -> Self {
+        match error {
+            DagError::Backend(error) => error.into(),
+            error => Self::environment(error),
+        }
+    }
+}
+
+impl From<ProveError> for Failure {
+    fn from(error: ProveError) -> Self {
+        match error {
+            ProveError::Log(error) => error.into(),
+            ProveError::Dag(error) => error.into(),
+            error => Self::environment(error),
+        }
+    }
+}
+
+impl From<OutboxError> for Failure {
+    fn from(error: OutboxError) -> Self {
+        Self::environment(error)
+    }
+}
+
+impl From<ChainError> for Failure {
+    fn from(error: ChainError) -> Self {
+        match error {
+            error @ (ChainError::BadUrl { .. } | ChainError::InsecureUrl { .. }) => Self::usage(error),
+            error => Self::environment(error),
+        }
+    }
+}
+
+impl From<AnchorError> for Failure {
+    fn from(error: AnchorError) -> Self {
+        match error {
+            AnchorError::Backend(error) => error.into(),
+            AnchorError::Chain(error) => error.into(),
+            error @ (AnchorError::Key(_) | AnchorError::BadEraPeriod(_)) => Self::usage(error),
+            error => Self::environment(error),
+        }
+    }
+}
+
+impl From<TrustedHeadError> for Failure {
+    fn from(error: TrustedHeadError) -> Self {
+        match error {
+            TrustedHeadError::Chain(error) => error.into(),
+            error => Self::refused(error),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! show, query, parents, children, ancestors, descendants, common, frontier, head, log.
+
+use super::{
+    args::{Block, Common, Frontier, Global, Log, Query, Walk},
+    failure::Failure,
+    open,
+    output::{Output, header_text},
+};
+use crate::{anchor::Outbox, compress, dag::WalkLimits, engine::Access, index};
+use serde::Serialize;
+
+/// Children that show and children list at most.
+const CHILDREN_MAX: usize = 10_000;
+
+/// Blocks that common prints at most.
+const COMMON_MAX: usize = 1_000;
+
+/// Log entries that are read at once.
+const LOG_PAGE: u64 = 1_024;
+
+#[derive(Serialize)]
+struct ParentLine {
+    leaf_index: u64,
+    block: String,
+}
+
+/// Every header field, and what follows from it.
+#[derive(Serialize)]
+struct ShowLine {
+    block: String,
+    leaf_index: u64,
+    parents: Vec<ParentLine>,
+    depth: u32,
+    timestamp_ms: u64,
+    slices_before: u64,
+    content_hash: String,
+    cid: String,
+    codec: u32,
+    original_size: u64,
+    stored_size: u64,
+    compression: &'static str,
+    compression_code: u8,
+    metadata_hash: String,
+    /// The header's bytes.
+    header: String,
+    /// Whether the content is still there.
+    kept: bool,
+    children: Vec<String>,
+    children_truncated: bool,
+}
+
+pub(super) fn show(global: &Global, out: &Output, args: &Block) -> Result<(), Failure> {
+    let engine = open(global, Access::Read)?;
+    let block = engine.resolve(&args.block)?;
+    let info = engine.info(&block, CHILDREN_MAX)?;
+    let dag = engine.dag();
+    let children = info
+        .children
+        .iter()
+        .map(|leaf_index| Ok(dag.at(*leaf_index)?.block_hash().to_string()))
+        .collect::<Result<Vec<_>, Failure>>()?;
+    let header = block.header();
+    let line = ShowLine {
+        block: block.block_hash().to_string(),
+        leaf_index: header.leaf_index,
+        parents: header
+            .parents
+            .iter()
+            .map(|parent| ParentLine { leaf_index: parent.leaf_index, block: parent.block_hash.to_string() })
+            .collect(),
+        depth: header.depth,
+        timestamp_ms: header.timestamp_ms,
+        slices_before: header.slices_before,
+        content_hash: header.content_hash.to_string(),
+        cid: block.cid().to_string(),
+        codec: header.codec,
+        original_size: header.original_size,
+        stored_size: header.stored_size,
+        compression: compress::name(header.compression),
+        compression_code: header.compression.code(),
+        metadata_hash: header.metadata_hash.to_string(),
+        header: format!("0x{}", hex::encode(header.to_bytes())),
+        kept: info.is_kept,
+        children,
+        children_truncated: info.children_truncated,
+    };
+    out.print(&line, || {
+        let kept = if line.kept { "kept" } else { "removed" };
+        let children: String = line.children.iter().map(|child| format!("\n               {child}")).collect();
+        let more = if line.children_truncated { "\n               (truncated)" } else { "" };
+        format!(
+            "{}\ncontent        {kept}\nchildren       {}{children}{more}",
+            header_text(&block),
+            line.children.len()
+        )
+    })
+}
+
+pub(super) fn query(global: &Global, out: &Output, args: &Query) -> Result<(), Failure> {
+    let engine = open(global, Access::Read)?;
+    let times_ms = match (args.since, args.until) {
+        (None, None) => None,
+        (since, until) => Some(since.unwrap_or(0)..=until.unwrap_or(u64::MAX)),
+    };
+    let below = covered_size(global, args)?;
+    let mut query = index::Query { depths: args.depth.clone(), times_ms, below, ..Default::default() };
+    let mut left = args.limit;
+    while left > 0 {
+        query.limit = usize::try_from(left).unwrap_or(usize::MAX).min(index::PAGE_BLOCKS_MAX);
+        let page = engine.index().query(&query)?;
+        page.blocks.iter().try_for_each(|block| out.block_line(block))?;
+        left -= (page.blocks.len() as u64).min(left);
+        query.after = page.next;
+        if query.after.is_none() {
+            return Ok(());
+        }
+    }
+    if !out.json {
+        out.note("truncated: there may be more; raise --limit");
+    }
+    Ok(())
+}
+
+/// Size of the log that the anchors cover which were asked for, as far as this repository has seen them.
+fn covered_size(global: &Global, args: &Query) -> Result<Option<u64>, Failure> {
+    if !args.anchored && !args.finalized {
+        return Ok(None);
+    }
+    let (anchored, finalized) = Outbox::open_to_read(&global.repo)?.anchored_sizes()?;
+    Ok(Some(if args.finalized { finalized } else { anchored }))
+}
+
+pub(super) fn parents(global: &Global, out: &Output, args: &Block) -> Result<(), Failure> {
+    let engine = open(global, Access::Read)?;
+    let block = engine.resolve(&args.block)?;
+    out.block_list(&engine.dag().parents(&block.block_hash())?, false)
+}
+
+pub(super) fn children(global: &Global, out: &Output, args: &Block) -> Result<(), Failure> {
+    let engine = open(global, Access::Read)?;
+    let block = engine.resolve(&args.block)?;
+    let mut children = engine.dag().children(&block.block_hash(), None, CHILDREN_MAX + 1)?;
+    let truncated = children.len() > CHILDREN_MAX;
+    children.truncate(CHILDREN_MAX);
+    out.block_list(&children, truncated)
+}
+
+fn limits(args: &Walk) -> WalkLimits {
+    WalkLimits { steps_max: args.max_depth.unwrap_or(u32::MAX), blocks_max: args.limit }
+}
+
+pub(super) fn ancestors(global: &Global, out: &Output, args: &Walk) -> Result<(), Failure> {
+    let engine = open(global, Access::Read)?;
+    let block = engine.resolve(&args.block)?;
+    let walk = engine.dag().ancestors(&block.block_hash(), limits(args))?;
+    out.block_list(&walk.blocks, walk.truncated)
+}
+
+pub(super) fn descendants(global: &Global, out: &Output, args: &Walk) -> Result<(), Failure> {
+    let engine = open(global, Access::Read)?;
+    let block = engine.resolve(&args.block)?;
+    let walk = engine.dag().descendants(&block.block_hash(), limits(args))?;
+    out.block_list(&walk.blocks, walk.truncated)
+}
+
+pub(super) fn common(global: &Global, out: &Output, args: &Common) -> Result<(), Failure> {
+    let engine = open(global, Access::Read)?;
+    let (a, b) = (engine.resolve(&args.a)?, engine.resolve(&args.b)?);
+    let walk = engine.dag().common_ancestors(&a.block_hash(), &b.block_hash(), COMMON_MAX)?;
+    out.block_list(&walk.blocks, walk.truncated)
+}
+
+pub(super) fn frontier(global: &Global, out: &Output, args: &Frontier) -> Result<(), Failure> {
+    let engine = open(global, Access::Read)?;
+    let mut blocks = engine.dag().frontier(None, args.limit.saturating_add(1))?;
+    let truncated = blocks.len() > args.limit;
+    blocks.truncate(args.limit);
+    out.block_list(&blocks, truncated)
+}
+
+#[derive(Serialize)]
+struct HeadLine {
+    size: u64,
+    root: String,
+}
+
+pub(super) fn head(global: &Global, out: &Output) -> Result<(), Failure> {
+    let head = open(global, Access::Read)?.head()?;
+    let line = HeadLine { size: head.size, root: head.root.to_string() };
+    out.print(&line, || format!("size {}\nroot {}", line.size, line.root))
+}
+
+pub(super) fn log(global: &Global, out: &Output, args: &Log) -> Result<(), Failure> {
+    let engine = open(global, Access::Read)?;
+    let size = engine.backend().totals()?.blocks;
+    let end = args.from.saturating_add(args.limit).min(size);
+    let dag = engine.dag();
+    let mut from = args.from;
+    while from < end {
+        let page_end = (from + LOG_PAGE).min(end);
+        (from..page_end).try_for_each(|leaf_index| out.block_line(&dag.at(leaf_index)?))?;
+        from = page_end;
+    }
+    Ok(())
+}

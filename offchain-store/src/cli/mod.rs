@@ -1,0 +1,89 @@
+//! The program `pakit`.
+//!
+//! Results go to standard output, everything else to standard error. Exit codes: 0 done; 1 a proof was refused, a check
+//! failed, or not every item was stored; 2 wrong use; 3 repository, network or chain do not allow it.
+
+mod args;
+mod audit;
+mod chain;
+mod failure;
+mod look;
+mod output;
+mod prove;
+mod store;
+mod time;
+
+use self::{
+    args::{Cli, Command, Global},
+    failure::Failure,
+    output::Output,
+};
+use crate::engine::{Access, StorageEngine};
+use clap::{CommandFactory, Parser};
+use std::process::ExitCode;
+
+/// Runs the command that the process's arguments name.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to standard output and are no failure.
+            let _ = error.print();
+            return if error.use_stderr() { failure::Kind::Usage.exit_code().into() } else { ExitCode::SUCCESS };
+        }
+    };
+    init_log();
+    match dispatch(&cli.global, cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if !failure.message.is_empty() {
+                eprintln!("pakit: {}", failure.message);
+            }
+            failure.kind.exit_code().into()
+        }
+    }
+}
+
+/// `PAKIT_LOG=debug pakit ...` shows what libraries say; nothing otherwise.
+fn init_log() {
+    if let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("PAKIT_LOG") {
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    }
+}
+
+fn dispatch(global: &Global, command: Command) -> Result<(), Failure> {
+    let out = &Output::new(global);
+    match command {
+        Command::Init(args) => store::init(global, out, &args),
+        Command::Put(args) => store::put(global, out, args),
+        Command::Get(args) => store::get(global, out, &args),
+        Command::Ls(args) => store::ls(global, out, &args),
+        Command::Show(args) => look::show(global, out, &args),
+        Command::Query(args) => look::query(global, out, &args),
+        Command::Parents(args) => look::parents(global, out, &args),
+        Command::Children(args) => look::children(global, out, &args),
+        Command::Ancestors(args) => look::ancestors(global, out, &args),
+        Command::Descendants(args) => look::descendants(global, out, &args),
+        Command::Common(args) => look::common(global, out, &args),
+        Command::Frontier(args) => look::frontier(global, out, &args),
+        Command::Head => look::head(global, out),
+        Command::Log(args) => look::log(global, out, &args),
+        Command::Prove(args) => prove::prove(global, out, &args),
+        Command::Verify(args) => prove::verify(out, &args),
+        Command::Dag(command) => chain::dag(global, out, command),
+        Command::Anchor(args) => chain::anchor(global, out, &args),
+        Command::Record(args) => chain::record(global, out, &args),
+        Command::Status(args) => chain::status(global, out, &args),
+        Command::Stats => audit::stats(global, out),
+        Command::Check(args) => audit::check(global, out, &args),
+        Command::Completions(args) => {
+            clap_complete::generate(args.shell, &mut Cli::command(), "pakit", &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}
+
+/// Opens the repository that the global flags name.
+fn open(global: &Global, access: Access) -> Result<StorageEngine, Failure> {
+    Ok(StorageEngine::open(&global.repo, access, &global.overrides())?)
+}

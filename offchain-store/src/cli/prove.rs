@@ -1,0 +1,187 @@
+//! prove, verify.
+
+use super::{
+    args::{Global, Prove, Verify},
+    chain::{self, ChainWord},
+    failure::{Failure, Kind},
+    open,
+    output::{Output, write_line},
+    store::write_atomically,
+};
+use crate::{
+    anchor::{Outbox, OutboxRow, Purpose},
+    engine::{Access, ProofOptions, StorageEngine},
+    proof::{AnchorReference, ProofDocument},
+    verify::{Expected, TrustedHead, Verification},
+};
+use pakit_primitives::{Head, LogRoot};
+use serde::Serialize;
+use std::{
+    fs::File,
+    io::{self, Read, Write},
+    path::Path,
+};
+
+pub(super) fn prove(global: &Global, out: &Output, args: &Prove) -> Result<(), Failure> {
+    let engine = open(global, Access::Read)?;
+    let block = engine.resolve(&args.block)?;
+    let anchored = newest_anchor(global, block.leaf_index(), args)?;
+    let size = args.size.or(anchored.as_ref().map(|row| row.purpose.head().size));
+    let options = ProofOptions { size, consistent_with: args.consistent_with, lineage: args.lineage };
+    let mut document = engine.prove(&block, &options)?;
+    document.anchor = anchored.as_ref().and_then(anchor_reference);
+    let document = document.to_json();
+    match &args.output {
+        None => write_line(document.trim_end()),
+        Some(path) => {
+            write_atomically(path, |file| {
+                file.write_all(document.as_bytes()).map_err(|error| Failure::io(path, &error))
+            })?;
+            #[derive(Serialize)]
+            struct Written<'a> {
+                path: &'a Path,
+                block: String,
+                bytes: usize,
+            }
+            let written = Written { path, block: block.block_hash().to_string(), bytes: document.len() };
+            if out.json { out.print(&written, String::new) } else { Ok(()) }
+        }
+    }
+}
+
+/// The anchor of the size that was asked for, or else the newest one that covers the block, as far as this repository has
+/// seen them.
+fn newest_anchor(global: &Global, leaf_index: u64, args: &Prove) -> Result<Option<OutboxRow>, Failure> {
+    let outbox = Outbox::open_to_read(&global.repo)?;
+    let Some(binding) = outbox.current_binding()? else { return Ok(None) };
+    let (anchored, finalized) = outbox.anchored_sizes()?;
+    let size = match args.size {
+        Some(size) => size,
+        // A finalized anchor stays; one in the best chain may fall out again.
+        None => match [finalized, anchored].into_iter().find(|size| *size > leaf_index) {
+            Some(size) => size,
+            None => return Ok(None),
+        },
+    };
+    Ok(outbox.anchor_of(&binding.chain, binding.dag, size)?)
+}
+
+fn anchor_reference(row: &OutboxRow) -> Option<AnchorReference> {
+    let placement = row.placement?;
+    let Purpose::Anchor { dag, .. } = row.purpose else { return None };
+    Some(AnchorReference {
+        genesis: *row.chain.as_bytes(),
+        dag,
+        anchor: row.anchor_number?,
+        block_hash: *placement.block_hash.as_bytes(),
+        block_number: placement.block_number,
+        extrinsic_index: placement.extrinsic_index,
+    })
+}
+
+/// What verify answers.
+#[derive(Serialize)]
+struct Answer {
+    valid: bool,
+    consistent: bool,
+    checked: Vec<crate::verify::Check>,
+    head: crate::verify::HeadSource,
+    /// Who owns the DAG on the chain, and so answers for what is anchored.
+    owner: Option<String>,
+    /// The node that was asked. Its word is trusted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asked: Option<String>,
+    /// The chain's block by which the content existed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    anchored_at: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    root: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<String>,
+}
+
+pub(super) fn verify(out: &Output, args: &Verify) -> Result<(), Failure> {
+    let document = read_document(&args.proof)?;
+    let given = match (args.root, args.size) {
+        (Some(root), Some(size)) => Some(Head { size, root: LogRoot::new(root) }),
+        _ => None,
+    };
+    let (Some(url), Some(dag)) = (&args.url, args.dag) else {
+        let head = given.map_or(TrustedHead::Unchecked, TrustedHead::Given);
+        let verification = verify_file(&document, args.file.as_deref(), &Expected::of_head(head))?;
+        return answer(out, args, &verification, None);
+    };
+    let word = chain::ask_about(&document, args, url, dag)?;
+    let heads: Vec<Head> = word.head.iter().map(|found| found.head).collect();
+    let expected =
+        Expected { head: TrustedHead::Chain(&heads), genesis_hash: Some(word.genesis_hash), dag: Some(word.identity) };
+    let verification = verify_file(&document, args.file.as_deref(), &expected)?;
+    answer(out, args, &verification, Some(&word))
+}
+
+fn read_document(path: &Path) -> Result<ProofDocument, Failure> {
+    let refuse = |error| Failure::refused(format_args!("{}: {error}", path.display()));
+    if path.as_os_str() == "-" {
+        return ProofDocument::read_from(io::stdin().lock()).map_err(refuse);
+    }
+    let file = File::open(path).map_err(|error| Failure::io(path, &error))?;
+    ProofDocument::read_from(file).map_err(refuse)
+}
+
+fn verify_file(
+    document: &ProofDocument,
+    path: Option<&Path>,
+    expected: &Expected<'_>,
+) -> Result<Verification, Failure> {
+    let mut file = match path {
+        None => None,
+        Some(path) => Some(File::open(path).map_err(|error| Failure::io(path, &error))?),
+    };
+    let content = file.as_mut().map(|file| file as &mut dyn Read);
+    StorageEngine::verify(document, content, expected)
+        .map_err(|error| Failure::io(path.unwrap_or(Path::new("-")), &io::Error::other(error)))
+}
+
+/// Prints the answer and ends with the exit code that it deserves.
+fn answer(out: &Output, args: &Verify, verification: &Verification, word: Option<&ChainWord>) -> Result<(), Failure> {
+    let answer = Answer {
+        valid: verification.valid,
+        consistent: verification.consistent,
+        checked: verification.checked.clone(),
+        head: verification.head,
+        owner: word.map(|word| word.owner.clone()),
+        asked: word.map(|word| word.url.clone()),
+        anchored_at: word.and_then(|word| word.head).and_then(|head| head.anchored_at),
+        size: verification.trusted_head.map(|head| head.size),
+        root: verification.trusted_head.map(|head| head.root.to_string()),
+        refusal: verification.refusal.as_ref().map(ToString::to_string),
+    };
+    out.print(&answer, || answer_text(&answer))?;
+    let is_accepted = answer.valid || (args.allow_unchecked_head && answer.consistent);
+    if is_accepted { Ok(()) } else { Err(Failure { kind: Kind::Refused, message: String::new() }) }
+}
+
+fn answer_text(answer: &Answer) -> String {
+    let checked: Vec<String> = answer
+        .checked
+        .iter()
+        .filter_map(|check| serde_json::to_value(check).ok()?.as_str().map(ToOwned::to_owned))
+        .collect();
+    let verdict = match (answer.valid, answer.consistent, &answer.refusal) {
+        (true, ..) => "VALID".to_owned(),
+        (false, true, None) => "CONSISTENT, NOT VALID: no head was given to trust".to_owned(),
+        (false, true, Some(refusal)) => format!("CONSISTENT, NOT VALID: {refusal}"),
+        (false, false, Some(refusal)) => format!("REFUSED: {refusal}"),
+        (false, false, None) => "REFUSED".to_owned(),
+    };
+    let head = match (&answer.root, answer.size) {
+        (Some(root), Some(size)) => format!("\nhead     size {size}, root {root}"),
+        _ => String::new(),
+    };
+    let owner = answer.owner.as_ref().map_or_else(String::new, |owner| format!("\nowner    {owner}"));
+    let asked = answer.asked.as_ref().map_or_else(String::new, |url| format!("\nby       the word of the node {url}"));
+    let since = answer.anchored_at.map_or_else(String::new, |number| format!("\nsince    block {number} of the chain"));
+    format!("{verdict}\nchecked  {}{head}{since}{owner}{asked}", checked.join(", "))
+}
