@@ -57,7 +57,9 @@ fn the_host_hashes_as_the_software_does() {
 #[test]
 fn a_chain_may_ask_for_no_deposits() {
     run(|| {
-        (DagDeposit::set(0), OperatorDeposit::set(0), RecordDeposit::set(0));
+        DagDeposit::set(0);
+        OperatorDeposit::set(0);
+        RecordDeposit::set(0);
         let archive = Archive::new(2);
         assert_ok!(archive.create(OWNER));
         assert_ok!(Pakit::set_operators(signed(OWNER), DAG, vec![OPERATOR].try_into().unwrap()));
