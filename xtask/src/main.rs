@@ -2,6 +2,7 @@
 //!
 //! Every recipe works from any folder of the checkout and first sets up what it needs.
 
+mod bench;
 mod demo;
 mod process;
 mod setup;
@@ -36,6 +37,17 @@ enum Recipe {
         #[arg(long)]
         keep_going: bool,
     },
+    /// Measure the store beside its peers and write docs/benchmarks.md.
+    Bench {
+        /// Only this; the report is printed then, and not written.
+        only: Option<bench::Bench>,
+        /// Blocks in the engine's repository.
+        #[arg(long, default_value_t = 1_000_000)]
+        blocks: u64,
+        /// Files to store; by default cargo's registry of sources.
+        #[arg(long)]
+        folder: Option<PathBuf>,
+    },
     /// Measure the pallet's weights on the runtime's Wasm and write them to pallet-pakit/src/weights.rs.
     Weights {
         /// How many values of each component to measure.
@@ -52,6 +64,7 @@ fn main() -> ExitCode {
         Recipe::Setup => setup::run(),
         Recipe::Demo { folder } => demo::run(folder),
         Recipe::Test { keep_going } => test::run(keep_going),
+        Recipe::Bench { only, blocks, folder } => bench::run_benches(only, blocks, folder),
         Recipe::Weights { steps, repeat } => weights::run(steps, repeat),
     };
     match result {
