@@ -539,3 +539,54 @@ fn a_pragma_that_did_not_take_is_an_error() {
         }
     }
 }
+
+#[test]
+fn options_reach_every_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(SqliteBackend::create(folder.path(), &Options::default()).unwrap());
+    for (fsync, synchronous) in [(Fsync::Full, 2), (Fsync::Normal, 1), (Fsync::Off, 0)] {
+        let cache_bytes = 40 << 20;
+        let options = Options { fsync, cache_bytes, read_connections_max: 2, busy_timeout: Duration::from_millis(7) };
+        let backend = SqliteBackend::open(folder.path(), Access::Write, &options).unwrap();
+        let pragma = |connection: &Connection, name| -> Result<i64> {
+            Ok(connection.pragma_query_value(None, name, |row| row.get(0))?)
+        };
+        let asked = |connection: &Connection| -> Result<Vec<i64>> {
+            ["cache_size", "busy_timeout", "foreign_keys"].into_iter().map(|name| pragma(connection, name)).collect()
+        };
+        assert_eq!(backend.write(|txn| asked(txn)).unwrap(), [-20 * 1024, 7, 1]);
+        assert_eq!(backend.write(|txn| pragma(txn, "synchronous")).unwrap(), synchronous);
+        assert_eq!(backend.read(asked).unwrap(), [-10 * 1024, 7, 1]);
+    }
+    // Values beyond what SQLite takes are cut to it, and no connection at all is one.
+    let extreme = Options {
+        cache_bytes: u64::MAX,
+        read_connections_max: 0,
+        busy_timeout: Duration::MAX,
+        ..Options::default()
+    };
+    let backend = SqliteBackend::open(folder.path(), Access::Write, &extreme).unwrap();
+    assert_eq!(backend.totals().unwrap(), Totals::default());
+}
+
+#[test]
+fn a_write_ahead_log_that_cannot_be_read_is_not_passed_over() {
+    use std::os::unix::fs::PermissionsExt;
+    let (folder, backend) = create();
+    let mut log = Log::new();
+    backend.commit(log.batch(5)).unwrap();
+    // The moment of a crash, in a folder that cannot be written: the blocks stand in the log alone.
+    let image = tempfile::tempdir().unwrap();
+    for name in [DATABASE_FILE, "pakit.db-wal"] {
+        std::fs::copy(folder.path().join(name), image.path().join(name)).unwrap();
+    }
+    let mode = |mode| std::fs::set_permissions(image.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+    mode(0o555);
+    match open(&image, Access::Read) {
+        Err(BackendError::ReadOnly(_)) => {}
+        // Root may write all the same, and then reads the log.
+        Ok(backend) => assert_eq!(backend.block(4).unwrap().as_ref(), log.newest.last()),
+        Err(error) => panic!("{error}"),
+    }
+    mode(0o755);
+}
