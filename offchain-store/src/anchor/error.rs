@@ -72,6 +72,12 @@ pub enum AnchorError {
         /// The DAG.
         dag: DagId,
     },
+    /// A creation on another chain is still on its way.
+    #[error("a DAG of this repository is being created on the chain {chain}; run pakit dag create there to its end")]
+    CreatingElsewhere {
+        /// The chain's genesis hash.
+        chain: ChainBlockHash,
+    },
     /// Another chain than the one the repository is bound to.
     #[error("{url} is a node of the chain {found}; this repository's DAG is on the chain {expected}")]
     WrongChain {
@@ -141,22 +147,8 @@ pub enum AnchorError {
     #[error("this log extends DAG {0} as it is: run pakit anchor; a successor is for a log that does not")]
     NothingToSucceed(DagId),
     /// The log does not extend what was anchored.
-    #[error(
-        "the log does not extend the head that is anchored on the chain: DAG {dag} has size {} and root {}, this log has \
-         size {} and at that size {}. The repository is an old copy, or its history was changed. Nothing was anchored; \
-         if this copy is to be gone on with, pakit dag succeed starts a new DAG that names this one",
-        anchored.size, anchored.root, log.size, at_anchored_size.map_or("nothing".to_owned(), |head| format!("root {}", head.root))
-    )]
-    NotExtending {
-        /// The DAG.
-        dag: DagId,
-        /// The chain's latest head.
-        anchored: Head,
-        /// The log's head.
-        log: Head,
-        /// The log's head at the anchored size, if it reaches that far.
-        at_anchored_size: Option<Head>,
-    },
+    #[error(transparent)]
+    NotExtending(#[from] Box<NotExtending>),
     /// The DAG has no kept head that this log contains, not even its genesis.
     #[error("no head that the chain keeps of DAG {0} is in this log: it is the DAG of another repository")]
     NoCommonHead(DagId),
@@ -234,4 +226,26 @@ pub enum AnchorError {
         /// Why it went no further.
         last_error: Option<String>,
     },
+}
+
+/// A log that does not extend what was anchored of it.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "the log does not extend the head that is anchored on the chain: DAG {dag} has size {} and root {}, this log has size \
+     {} and {}. The repository is an old copy, or its history was changed. Nothing was anchored; if this copy is to be gone \
+     on with, pakit dag succeed starts a new DAG that names this one",
+    anchored.size,
+    anchored.root,
+    log.size,
+    at_anchored_size.map_or("does not reach that size".to_owned(), |head| format!("at that size root {}", head.root))
+)]
+pub struct NotExtending {
+    /// The DAG.
+    pub dag: DagId,
+    /// The chain's latest head.
+    pub anchored: Head,
+    /// The log's head.
+    pub log: Head,
+    /// The log's head at the anchored size, if it reaches that far.
+    pub at_anchored_size: Option<Head>,
 }

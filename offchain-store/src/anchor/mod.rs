@@ -31,7 +31,7 @@ mod worker;
 
 pub use self::{
     client::{ChainClient, ChainError, Connect},
-    error::AnchorError,
+    error::{AnchorError, NotExtending},
     heads::{AnchorRef, HeadSource, TrustedHead, TrustedHeadError, find_trusted_head},
     key::{KeyError, KeySource, SigningKey},
     progress::{AnchorConfig, AnchorProgress, AnchorReceipt, DagReceipt, RecordReceipt, Until},

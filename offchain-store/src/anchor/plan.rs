@@ -19,10 +19,12 @@ pub struct PendingAnchor {
 pub enum AnchorPlan {
     /// Nothing: what is signed leads to the target, or has to be settled first.
     Wait,
-    /// Anchor the target, from this head on.
+    /// Anchor the target.
     Extend {
         /// The chain's latest head once all that is pending is included.
         base: Head,
+        /// Size of the target.
+        size: u64,
     },
     /// Anchor an earlier head again, whose extrinsic expired while a later one that builds on it is still live.
     Restore {
@@ -54,7 +56,7 @@ pub fn plan_anchor(latest: Head, account_nonce: u64, pending: &[PendingAnchor], 
         }
         base = anchor.head;
     }
-    if base.size >= target.size { AnchorPlan::Wait } else { AnchorPlan::Extend { base } }
+    if base.size >= target.size { AnchorPlan::Wait } else { AnchorPlan::Extend { base, size: target.size } }
 }
 
 /// The nonce of the next extrinsic: the first one that is not used up in the best block (`account`), not taken in the
@@ -83,13 +85,13 @@ mod tests {
 
     #[test]
     fn the_first_anchor_extends_the_chains_head_and_the_next_ones_what_is_pending() {
-        assert_eq!(plan_anchor(head(1), 0, &[], head(5)), AnchorPlan::Extend { base: head(1) });
+        assert_eq!(plan_anchor(head(1), 0, &[], head(5)), AnchorPlan::Extend { base: head(1), size: 5 });
         let one = [pending(1, 5, 0)];
         assert_eq!(plan_anchor(head(1), 0, &one, head(5)), AnchorPlan::Wait);
-        assert_eq!(plan_anchor(head(1), 0, &one, head(9)), AnchorPlan::Extend { base: head(5) });
+        assert_eq!(plan_anchor(head(1), 0, &one, head(9)), AnchorPlan::Extend { base: head(5), size: 9 });
         let two = [pending(1, 5, 0), pending(5, 9, 1)];
         assert_eq!(plan_anchor(head(1), 0, &two, head(8)), AnchorPlan::Wait);
-        assert_eq!(plan_anchor(head(1), 0, &two, head(12)), AnchorPlan::Extend { base: head(9) });
+        assert_eq!(plan_anchor(head(1), 0, &two, head(12)), AnchorPlan::Extend { base: head(9), size: 12 });
     }
 
     #[test]
@@ -99,7 +101,7 @@ mod tests {
         assert_eq!(plan_anchor(head(1), 6, &orphan, head(20)), restore);
         assert_eq!(plan_anchor(head(1), 6, &orphan, head(3)), restore);
         let mended = [pending(1, 5, 6), pending(5, 9, 7)];
-        assert_eq!(plan_anchor(head(1), 6, &mended, head(20)), AnchorPlan::Extend { base: head(9) });
+        assert_eq!(plan_anchor(head(1), 6, &mended, head(20)), AnchorPlan::Extend { base: head(9), size: 20 });
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::{
     client::{Call, ChainClient, Ends},
-    error::AnchorError,
+    error::{AnchorError, NotExtending},
     key::SigningKey,
     progress::AnchorConfig,
 };
@@ -42,7 +42,7 @@ pub(super) fn check_extends(backend: &dyn DagBackend, dag: DagId, anchored: Head
     if at_anchored_size == Some(anchored) {
         Ok(())
     } else {
-        Err(AnchorError::NotExtending { dag, anchored, log, at_anchored_size })
+        Err(Box::new(NotExtending { dag, anchored, log, at_anchored_size }).into())
     }
 }
 

@@ -27,6 +27,9 @@ pub struct AnchorConfig {
     pub retry_delay_min: Duration,
     /// Longest wait before something is tried again.
     pub retry_delay_max: Duration,
+    /// How long a node that took an extrinsic may keep it without a block before it is sent again. A new connection does not
+    /// wait for this.
+    pub resend_delay: Duration,
     /// How long the chain is left alone when it makes no blocks.
     pub poll_interval: Duration,
     /// Most extrinsics on their way at once.
@@ -42,6 +45,7 @@ impl Default for AnchorConfig {
             connect_attempts_max: 3,
             retry_delay_min: Duration::from_millis(250),
             retry_delay_max: Duration::from_secs(30),
+            resend_delay: Duration::from_secs(12),
             poll_interval: Duration::from_secs(2),
             in_flight_max: 16,
         }

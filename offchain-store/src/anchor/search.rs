@@ -5,7 +5,7 @@ use crate::sqlite::outbox::{
     ids::{ChainBlockHash, ExtrinsicHash},
     rows::{OutboxRow, Placement},
 };
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 /// Blocks whose extrinsics are remembered: the longest era and some of the best chain's end.
 const BLOCKS_REMEMBERED_MAX: usize = 8192;
@@ -78,10 +78,9 @@ impl BlockSearch {
         if self.extrinsics.len() >= BLOCKS_REMEMBERED_MAX && !self.extrinsics.contains_key(&block.hash) {
             self.extrinsics.clear();
         }
-        if !self.extrinsics.contains_key(&block.hash) {
-            let hashes = client.extrinsic_hashes(block).await?;
-            self.extrinsics.insert(block.hash, hashes);
+        match self.extrinsics.entry(block.hash) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(unknown) => Ok(unknown.insert(client.extrinsic_hashes(block).await?)),
         }
-        Ok(self.extrinsics.get(&block.hash).map_or(&[], Vec::as_slice))
     }
 }

@@ -4,8 +4,10 @@
 //! node's or the connection's; encoding and decoding happen offline against the metadata of the runtime at the block asked
 //! about, where each failure is a misfit between that runtime and this program. So an error always tells which it is.
 
+mod rpc;
 mod shapes;
 
+use self::rpc::{Rpc, rpc_error};
 use self::shapes::{
     AccountOut, AnchorCall, AnchoredHeadOut, CreateDagCall, DagOut, RecordOut, RecordProofCall, SubjectIn,
 };
@@ -27,7 +29,6 @@ use pakit_primitives::{
 };
 use std::{
     collections::HashMap,
-    future::Future,
     str::FromStr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -35,7 +36,7 @@ use std::{
 use subxt::{
     client::{OfflineClient, OfflineClientAtBlock},
     config::{
-        Hasher, RpcConfigFor, SubstrateConfig,
+        Hasher, SubstrateConfig,
         substrate::{H256, SpecVersionForRange, SubstrateExtrinsicParamsBuilder, SubstrateHeader},
     },
     error::DispatchError,
@@ -47,7 +48,7 @@ use subxt::{
         scale_encode::EncodeAsFields,
     },
     metadata::Metadata,
-    rpcs::{LegacyRpcMethods, RpcClient, client::RpcSubscription},
+    rpcs::client::RpcSubscription,
     utils::AccountId32,
 };
 use subxt_signer::{DEV_PHRASE, SecretUri, sr25519::Keypair};
@@ -541,90 +542,6 @@ impl Runtime {
     }
 }
 
-/// The connection, with a bound on every wait.
-struct Rpc {
-    methods: LegacyRpcMethods<RpcConfigFor<SubstrateConfig>>,
-    timeout: Duration,
-}
-
-impl Rpc {
-    async fn connect(url: &str, timeout: Duration) -> Result<Self, ChainError> {
-        if !(url.starts_with("ws://") || url.starts_with("wss://")) {
-            return Err(ChainError::BadUrl { url: url.to_owned() });
-        }
-        let connected = tokio::time::timeout(timeout, RpcClient::from_url(url)).await;
-        let client = match connected {
-            Ok(Ok(client)) => client,
-            Ok(Err(subxt::rpcs::Error::InsecureUrl(url))) => return Err(ChainError::InsecureUrl { url }),
-            Ok(Err(error)) => {
-                return Err(ChainError::NoNode { url: url.to_owned(), reason: root_cause(&error) });
-            }
-            Err(_) => {
-                let reason = format!("no answer within {} seconds", timeout.as_secs());
-                return Err(ChainError::NoNode { url: url.to_owned(), reason });
-            }
-        };
-        Ok(Self { methods: LegacyRpcMethods::new(client), timeout })
-    }
-
-    async fn raw<T>(
-        &self,
-        method: &'static str,
-        question: impl Future<Output = Result<T, subxt::rpcs::Error>>,
-    ) -> Result<Result<T, subxt::rpcs::Error>, ChainError> {
-        tokio::time::timeout(self.timeout, question)
-            .await
-            .map_err(|_| ChainError::Timeout { method, seconds: self.timeout.as_secs() })
-    }
-
-    async fn ask<T>(
-        &self,
-        method: &'static str,
-        question: impl Future<Output = Result<T, subxt::rpcs::Error>>,
-    ) -> Result<T, ChainError> {
-        self.raw(method, question).await?.map_err(|error| rpc_error(method, error))
-    }
-
-    /// Asks about a block or its state, either of which the node may not have.
-    async fn ask_at<T>(
-        &self,
-        at: BlockRef,
-        method: &'static str,
-        question: impl Future<Output = Result<T, subxt::rpcs::Error>>,
-    ) -> Result<T, ChainError> {
-        self.raw(method, question).await?.map_err(|error| match &error {
-            subxt::rpcs::Error::User(refusal) if tells(refusal, "State already discarded") => {
-                ChainError::StateUnavailable { number: at.number }
-            }
-            subxt::rpcs::Error::User(refusal) if tells(refusal, "UnknownBlock") || tells(refusal, "not found") => {
-                ChainError::Inconsistent("the node no longer knows a block that it named")
-            }
-            _ => rpc_error(method, error),
-        })
-    }
-
-    /// Calls into the runtime at a block.
-    async fn call(&self, at: BlockRef, function: &str, input: &[u8]) -> Result<Vec<u8>, ChainError> {
-        self.ask_at(at, "state_call", self.methods.state_call(function, Some(input), Some(h256(at.hash)))).await
-    }
-
-    async fn header(&self, hash: H256) -> Result<Header, ChainError> {
-        self.ask("chain_getHeader", self.methods.chain_get_header(Some(hash)))
-            .await?
-            .ok_or(ChainError::Inconsistent("the node no longer knows a block that it named"))
-    }
-
-    async fn block_ref(&self, hash: H256) -> Result<BlockRef, ChainError> {
-        Ok(BlockRef { number: self.header(hash).await?.number, hash: ChainBlockHash::new(hash.0) })
-    }
-
-    async fn parent(&self, block: BlockRef) -> Result<BlockRef, ChainError> {
-        let header = self.header(h256(block.hash)).await?;
-        let hash = ChainBlockHash::new(header.parent_hash.0);
-        Ok(BlockRef { number: block.number.saturating_sub(1), hash })
-    }
-}
-
 fn h256(hash: ChainBlockHash) -> H256 {
     H256(*hash.as_bytes())
 }
@@ -635,36 +552,6 @@ fn misfit(identity: &ChainIdentity, what: &dyn std::fmt::Display) -> ChainError 
         spec_version: identity.spec_version,
         misfit: what.to_string(),
     }
-}
-
-fn tells(refusal: &subxt::rpcs::UserError, text: &str) -> bool {
-    refusal.message.contains(text) || refusal.data.as_ref().is_some_and(|data| data.get().contains(text))
-}
-
-fn rpc_error(method: &'static str, error: subxt::rpcs::Error) -> ChainError {
-    match error {
-        subxt::rpcs::Error::User(refusal) => {
-            let data = refusal.data.as_ref().map(|data| format!(": {}", data.get())).unwrap_or_default();
-            ChainError::Refused { method, reason: format!("{} ({}){data}", refusal.message, refusal.code) }
-        }
-        subxt::rpcs::Error::InsecureUrl(url) => ChainError::InsecureUrl { url },
-        subxt::rpcs::Error::Client(_) | subxt::rpcs::Error::DisconnectedWillReconnect(_) => {
-            ChainError::ConnectionLost { reason: root_cause(&error) }
-        }
-        other => ChainError::Refused { method, reason: other.to_string() },
-    }
-}
-
-/// The innermost error: what the system said, without each layer's preamble.
-fn root_cause(error: &subxt::rpcs::Error) -> String {
-    let mut cause: &dyn std::error::Error = match error {
-        subxt::rpcs::Error::Client(inner) => inner.as_ref(),
-        other => other,
-    };
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
 }
 
 fn explain(error: &DispatchError) -> CallFailure {

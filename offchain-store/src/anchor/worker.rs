@@ -3,7 +3,7 @@
 use super::{
     client::{BlockRef, CallFailure, ChainClient, ChainError, Connect, Ends, Outcome, Submission},
     error::AnchorError,
-    goals::{Goal, Reached},
+    goals::{AnchorHead, CreateDag, Goal, Reconcile, RecordBlock, View, check_call},
     key::SigningKey,
     lock::AnchorLock,
     outbox::{NextAction, Sight, Sighting, next_action},
@@ -99,7 +99,7 @@ impl<C: Connect> AnchorWorker<C> {
         key: &SigningKey,
         progress: ProgressSink<'_>,
     ) -> Result<DagReceipt, AnchorError> {
-        self.run(Goal::CreateDag { succession: None, row: None }, Some(key), progress).await?.into_dag()
+        self.run(CreateDag { key, succession: None, row: None }, progress).await
     }
 
     /// Creates a DAG that goes on from another one, which is `predecessor` or the one that the repository is bound to. It
@@ -110,8 +110,7 @@ impl<C: Connect> AnchorWorker<C> {
         key: &SigningKey,
         progress: ProgressSink<'_>,
     ) -> Result<DagReceipt, AnchorError> {
-        let goal = Goal::CreateDag { succession: Some(predecessor), row: None };
-        self.run(goal, Some(key), progress).await?.into_dag()
+        self.run(CreateDag { key, succession: Some(predecessor), row: None }, progress).await
     }
 
     /// Anchors the log's present head. Costs nothing if it is anchored already, or on its way.
@@ -122,8 +121,7 @@ impl<C: Connect> AnchorWorker<C> {
         progress: ProgressSink<'_>,
     ) -> Result<AnchorReceipt, AnchorError> {
         let target = prepare::log_head(self.backend.as_ref())?;
-        let goal = Goal::Anchor { target, until, is_first_look: true };
-        self.run(goal, Some(key), progress).await?.into_anchor()
+        self.run(AnchorHead { key, target, until, is_first_look: true }, progress).await
     }
 
     /// Has the chain keep a record of a block, whose deposit the key's account pays. Costs nothing if it is recorded already,
@@ -135,32 +133,26 @@ impl<C: Connect> AnchorWorker<C> {
         key: &SigningKey,
         progress: ProgressSink<'_>,
     ) -> Result<RecordReceipt, AnchorError> {
-        let goal = Goal::Record { block_hash, until, is_first_look: true };
-        self.run(goal, Some(key), progress).await?.into_record()
+        self.run(RecordBlock { key, block_hash, until, is_first_look: true }, progress).await
     }
 
     /// Signs nothing: finds out what became of what was signed, and sends again what is still on its way.
     pub async fn reconcile(&mut self, progress: ProgressSink<'_>) -> Result<(), AnchorError> {
-        self.run(Goal::Reconcile, None, progress).await.map(drop)
+        self.run(Reconcile, progress).await
     }
 
     /// Goes on until the goal is reached, time is up, or something is the matter that time does not mend.
-    async fn run(
-        &mut self,
-        mut goal: Goal,
-        key: Option<&SigningKey>,
-        progress: ProgressSink<'_>,
-    ) -> Result<Reached, AnchorError> {
+    async fn run<G: Goal<C>>(&mut self, mut goal: G, progress: ProgressSink<'_>) -> Result<G::Receipt, AnchorError> {
         let end = Instant::now() + self.config.deadline;
         (self.was_reached, self.bound) = (false, None);
         self.failed.clear();
-        let (mut failures, mut last_error) = (0u32, None);
+        let mut failures = 0u32;
         loop {
-            let pause = match self.step(&mut goal, key, progress).await {
-                Ok(Some(reached)) => return Ok(reached),
+            let (pause, last_error) = match self.step(&mut goal, progress).await {
+                Ok(Some(receipt)) => return Ok(receipt),
                 Ok(None) => {
                     failures = 0;
-                    Pause::UntilNextBlock
+                    (Pause::UntilNextBlock, None)
                 }
                 Err(AnchorError::Chain(error)) if error.is_transient() => {
                     failures = failures.saturating_add(1);
@@ -168,27 +160,26 @@ impl<C: Connect> AnchorWorker<C> {
                         return Err(error.into());
                     }
                     let retry_in = self.backoff(failures);
-                    last_error = Some(error.to_string());
                     progress(AnchorProgress::Trouble { error: error.to_string(), retry_in });
                     if !matches!(error, ChainError::Inconsistent(_)) {
                         self.client = None;
                     }
-                    Pause::For(retry_in)
+                    (Pause::For(retry_in), Some(error.to_string()))
                 }
                 Err(error) => return Err(error),
             };
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(self.deadline_over(&goal, last_error));
+                return Err(self.deadline_over(goal.name(), last_error));
             }
             self.rest(pause, left).await;
         }
     }
 
-    fn deadline_over(&self, goal: &Goal, last_error: Option<String>) -> AnchorError {
+    fn deadline_over(&self, goal: &'static str, last_error: Option<String>) -> AnchorError {
         let newest = self.outbox.newest_rows(1).ok().and_then(|rows| rows.into_iter().next());
         AnchorError::DeadlineOver {
-            goal: goal.name(),
+            goal,
             seconds: self.config.deadline.as_secs(),
             last_error: last_error.or_else(|| newest.as_ref().and_then(|row| row.last_error.clone())),
             state: newest.map(|row| row.state),
@@ -216,22 +207,29 @@ impl<C: Connect> AnchorWorker<C> {
     }
 
     /// One look at the chain: settles every row, then pursues the goal.
-    async fn step(
+    async fn step<G: Goal<C>>(
         &mut self,
-        goal: &mut Goal,
-        key: Option<&SigningKey>,
+        goal: &mut G,
         progress: ProgressSink<'_>,
-    ) -> Result<Option<Reached>, AnchorError> {
+    ) -> Result<Option<G::Receipt>, AnchorError> {
         let client = self.connected(progress).await?;
         let ends = client.ends().await?;
         let binding = self.outbox.current_binding()?;
         if goal.needs_binding() {
             check_binding(client.as_ref(), &ends, binding.as_ref().ok_or(AnchorError::NotBound)?).await?;
         }
+        // A node that knows less than this outbox would have heads anchored again that are anchored.
+        if let Some(settled) = self.outbox.highest_settled(&client.identity().genesis)? {
+            check_history(client.as_ref(), &ends, settled.block_number, settled.block_hash).await?;
+        }
         for row in self.outbox.live_rows(&client.identity().genesis)? {
             self.settle(client.as_ref(), &ends, row, progress).await?;
         }
-        self.pursue(client.as_ref(), &ends, goal, key, progress).await
+        for row in self.failed.iter().filter(|row| goal.concerns(&row.purpose)) {
+            check_call(row)?;
+        }
+        let rows = self.outbox.live_rows(&client.identity().genesis)?;
+        goal.pursue(self, &View { client: client.as_ref(), ends: &ends, rows }, progress).await
     }
 
     async fn connected(&mut self, progress: ProgressSink<'_>) -> Result<Arc<C::Client>, AnchorError> {
@@ -376,10 +374,13 @@ impl<C: Connect> AnchorWorker<C> {
             Ok(Submission::Refused) => Some("the runtime does not take it".to_owned()),
             Err(error) => Some(error.to_string()),
         };
-        match &objection {
-            Some(objection) => self.outbox.note_error(row.id, objection)?,
-            None if row.state == RowState::Prepared => self.outbox.set_submitted(row.id)?,
-            None => {}
+        self.outbox.note_error(row.id, objection.as_deref())?;
+        if objection.is_none() {
+            if row.state == RowState::Prepared {
+                self.outbox.set_submitted(row.id)?;
+            }
+            let due = Instant::now() + self.config.resend_delay.max(self.backoff(tries));
+            self.retries.insert(row.id, RetryClock { tries, refusals: 0, due });
         }
         progress(AnchorProgress::Sent { row: row.id, attempts: row.attempts + 1, objection });
         match answer? {

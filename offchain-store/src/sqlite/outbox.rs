@@ -266,6 +266,20 @@ impl Outbox {
         Ok(rows.into_iter().next())
     }
 
+    /// The live creations, on whatever chain.
+    pub fn live_creations(&self) -> Result<Vec<OutboxRow>, OutboxError> {
+        self.select("SELECT * FROM outbox WHERE kind = 1 AND state IN (1, 2, 3) ORDER BY id LIMIT ?1", [ROWS_MAX])
+    }
+
+    /// The highest block of a chain in which a fate was settled. A node that has not reached it knows less than this outbox.
+    pub fn highest_settled(&self, chain: &ChainBlockHash) -> Result<Option<Placement>, OutboxError> {
+        let rows = self.select(
+            "SELECT * FROM outbox WHERE chain_genesis = ?1 AND state IN (4, 5) ORDER BY in_block_number DESC LIMIT 1",
+            params![chain.as_bytes()],
+        )?;
+        Ok(rows.into_iter().next().and_then(|row| row.placement))
+    }
+
     /// Rows by state, over all chains.
     pub fn counts(&self) -> Result<Vec<(RowState, u64)>, OutboxError> {
         let connection = self.lock();
@@ -304,9 +318,9 @@ impl Outbox {
         self.update_live(id, "attempts = attempts + 1", &[])
     }
 
-    /// Notes why a sending did not succeed.
-    pub fn note_error(&self, id: RowId, error: &str) -> Result<(), OutboxError> {
-        self.update_live(id, "last_error = :error", named_params! { ":error": truncated(error) })
+    /// Notes why the last sending did not succeed, or that it did.
+    pub fn note_error(&self, id: RowId, error: Option<&str>) -> Result<(), OutboxError> {
+        self.update_live(id, "last_error = :error", named_params! { ":error": error.map(truncated) })
     }
 
     /// A node took the extrinsic, or the block that held it fell out of the best chain.

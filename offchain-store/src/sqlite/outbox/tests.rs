@@ -95,7 +95,8 @@ fn a_second_live_extrinsic_for_one_purpose_or_nonce_is_refused_by_the_database()
 #[test]
 fn a_settled_fate_is_never_changed() {
     let (_place, outbox) = repository();
-    let settle: [(&str, fn(&Outbox, RowId)); 3] = [
+    type Settle = fn(&Outbox, RowId);
+    let settle: [(&str, Settle); 3] = [
         ("finalized", |outbox, id| outbox.set_finalized(id, &at(50), None).unwrap()),
         ("failed", |outbox, id| outbox.set_failed(id, &at(50), "Pakit::NotOwner: no").unwrap()),
         ("expired", |outbox, id| outbox.set_expired(id).unwrap()),
@@ -112,7 +113,7 @@ fn a_settled_fate_is_never_changed() {
             outbox.set_failed(id, &at(51), "x"),
             outbox.set_expired(id),
             outbox.note_attempt(id),
-            outbox.note_error(id, "x"),
+            outbox.note_error(id, None),
         ];
         assert!(refused.iter().all(|result| matches!(result, Err(OutboxError::NotLive(_)))), "{name}: {refused:?}");
         assert_eq!(outbox.row(id).unwrap(), row);
@@ -128,7 +129,7 @@ fn a_row_tells_where_it_stands_and_forgets_it_when_the_block_fell_out() {
     let id = outbox.prepare(&anchor(5, 0)).unwrap().id;
     outbox.note_attempt(id).unwrap();
     outbox.note_attempt(id).unwrap();
-    outbox.note_error(id, &"ä".repeat(2000)).unwrap();
+    outbox.note_error(id, Some(&"ä".repeat(2000))).unwrap();
     outbox.set_in_block(id, &at(41), &Ended::Failed("Pakit::StaleSize: too late")).unwrap();
     let row = outbox.row(id).unwrap();
     assert_eq!((row.attempts, row.state, row.placement), (2, RowState::InBlock, Some(at(41))));
@@ -156,9 +157,11 @@ fn a_finalized_creation_and_its_binding_are_one_step_and_a_successor_takes_its_p
     assert_eq!(outbox.row(id).unwrap().state, RowState::Finalized);
     assert_eq!(outbox.current_binding().unwrap(), Some(first.clone()));
     assert_eq!((first.created_block_number, first.seen, outbox.anchored_sizes().unwrap()), (41, head(1), (1, 1)));
+    assert!(outbox.live_creations().unwrap().is_empty());
     // A DAG that is bound already: neither the row nor the binding changes.
     let again = outbox.prepare(&creation(1, Some(first.id))).unwrap().id;
     assert!(outbox.bind(again, &at(60), &new_binding(3, Some(first.id))).is_err());
+    assert_eq!(outbox.live_creations().unwrap(), [outbox.row(again).unwrap()]);
     assert_eq!(outbox.row(again).unwrap().state, RowState::Prepared);
     assert_eq!(outbox.current_binding().unwrap(), Some(first.clone()));
 
@@ -189,6 +192,7 @@ fn anchored_sizes_count_best_and_finalized_blocks_and_no_failed_call() {
     assert_eq!(outbox.anchor_of(&CHAIN, 3, 12).unwrap(), None);
     outbox.note_seen(binding.id, "ws://localhost:1", head(15)).unwrap();
     assert_eq!(outbox.anchored_sizes().unwrap(), (15, 15));
+    assert_eq!(outbox.highest_settled(&CHAIN).unwrap(), Some(at(42)));
     assert_eq!(outbox.current_binding().unwrap().unwrap().url, "ws://localhost:1");
 }
 
