@@ -191,7 +191,7 @@ impl Committer {
             ProcessedChunk::Known { chunk_hash, info } => {
                 content.last_cut = Some(chunk_hash);
                 self.add_known(content, chunk_hash, &info)?;
-            },
+            }
             ProcessedChunk::New(chunk) => {
                 content.last_cut = Some(chunk.chunk_hash);
                 let original_size = chunk.original_size;
@@ -201,7 +201,7 @@ impl Committer {
                     None => self.add_new(content, chunk),
                 };
                 content.push(chunk_hash, &info, original_size);
-            },
+            }
         }
         if content.chunks.len() >= OPEN_CHUNKS_MAX {
             let staging = *content.staged.get_or_insert_with(|| {

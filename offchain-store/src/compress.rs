@@ -116,13 +116,13 @@ impl Compressor {
                 let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
                 encoder.write_all(plain)?;
                 encoder.finish()
-            },
+            }
             (Compression::Brotli, _) => {
                 let mut packed = Vec::new();
                 let quality = positive_level.min(11);
                 brotli::CompressorWriter::new(&mut packed, 4096, quality, BROTLI_WINDOW_LOG2).write_all(plain)?;
                 Ok(packed)
-            },
+            }
             (Compression::None | Compression::Zstd, _) => Ok(plain.to_vec()),
         }
     }

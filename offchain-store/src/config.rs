@@ -133,11 +133,10 @@ impl Overrides {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => return Err(io(error)),
             Ok(metadata) if metadata.len() > FILE_BYTES_MAX => return Err(ConfigError::TooLarge(path.to_owned())),
-            Ok(_) => {},
+            Ok(_) => {}
         }
         let text = std::fs::read_to_string(path).map_err(io)?;
-        toml::from_str(&text)
-            .map_err(|source| ConfigError::Toml { path: path.to_owned(), source: Box::new(source) })
+        toml::from_str(&text).map_err(|source| ConfigError::Toml { path: path.to_owned(), source: Box::new(source) })
     }
 
     /// Reads `PAKIT_CACHE`, `PAKIT_FSYNC`, `PAKIT_COMPRESSION`, `PAKIT_COMPRESSION_LEVEL`, `PAKIT_CHUNK_SIZE`, `PAKIT_JOBS`
@@ -158,11 +157,7 @@ impl Overrides {
             cache: get("PAKIT_CACHE"),
             fsync: get("PAKIT_FSYNC"),
             compression: get("PAKIT_COMPRESSION"),
-            compression_level: number(
-                "PAKIT_COMPRESSION_LEVEL",
-                "compression_level",
-                get("PAKIT_COMPRESSION_LEVEL"),
-            )?,
+            compression_level: number("PAKIT_COMPRESSION_LEVEL", "compression_level", get("PAKIT_COMPRESSION_LEVEL"))?,
             chunk_size: get("PAKIT_CHUNK_SIZE"),
             jobs: number("PAKIT_JOBS", "jobs", get("PAKIT_JOBS"))?,
             batch_blocks: number("PAKIT_BATCH_BLOCKS", "batch_blocks", get("PAKIT_BATCH_BLOCKS"))?,
@@ -193,8 +188,8 @@ impl Config {
                 .ok_or_else(|| bad(from, "cache", value, "it has to be a size such as 64MiB"))?;
         }
         if let Some(value) = &overrides.fsync {
-            self.fsync = fsync_from_name(value)
-                .ok_or_else(|| bad(from, "fsync", value, "it has to be full, normal or off"))?;
+            self.fsync =
+                fsync_from_name(value).ok_or_else(|| bad(from, "fsync", value, "it has to be full, normal or off"))?;
         }
         if let Some(value) = &overrides.compression {
             self.compression = compress::from_name(value)
@@ -279,7 +274,8 @@ mod tests {
     #[test]
     fn flags_win_over_the_environment_and_it_over_the_file() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join(FILE_NAME), "jobs = 3\nchunk_size = \"64KiB\"\nfsync = \"normal\"\n").unwrap();
+        std::fs::write(folder.path().join(FILE_NAME), "jobs = 3\nchunk_size = \"64KiB\"\nfsync = \"normal\"\n")
+            .unwrap();
         let mut config = Config::default();
         config.apply(&Overrides::from_file(&folder.path().join(FILE_NAME)).unwrap(), "file").unwrap();
         let env = |name: &str| (name == "PAKIT_JOBS").then(|| "5".to_owned());

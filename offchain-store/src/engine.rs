@@ -187,7 +187,7 @@ impl StorageEngine {
                     return Err(BackendError::AlreadyExists(path).into());
                 }
                 begun
-            },
+            }
             created => created?,
         };
         Self::found(Arc::new(backend), Some(folder.to_owned()), options, config)
@@ -295,7 +295,7 @@ impl StorageEngine {
         self.put(vec![Source::Stream(name.clone(), Box::new(content))], metadata, &mut |event| match event {
             PutEvent::Stored(item) => stored = Some(item),
             PutEvent::Failed { error, .. } => failed = Some(error),
-            PutEvent::Progress { .. } => {},
+            PutEvent::Progress { .. } => {}
         })?;
         match (stored, failed) {
             (Some(item), _) => Ok(*item),
@@ -318,8 +318,7 @@ impl StorageEngine {
             None => Committer::new(self.backend.clone(), self.strategy, self.config.batch_limits(), self.seed)?,
         };
         let excluded = self.folder.as_deref();
-        let summary =
-            put::put(&self.backend, &mut committer, &self.config, sources, metadata, excluded, events)?;
+        let summary = put::put(&self.backend, &mut committer, &self.config, sources, metadata, excluded, events)?;
         *slot = Some(committer);
         Ok(summary)
     }
@@ -330,8 +329,7 @@ impl StorageEngine {
         if let Some(block_hash) = parse_block_hash(text) {
             return self.block(&block_hash)?.map(|block| (*block).clone()).ok_or_else(unknown);
         }
-        let cid: Cid =
-            text.parse().map_err(|source| ResolveError::Malformed { text: text.to_owned(), source })?;
+        let cid: Cid = text.parse().map_err(|source| ResolveError::Malformed { text: text.to_owned(), source })?;
         restore::find_cid(self.backend.as_ref(), &cid)?.ok_or_else(unknown)
     }
 

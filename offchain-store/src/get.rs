@@ -44,7 +44,9 @@ pub enum GetError {
         source: CompressError,
     },
     /// What is stored is not what was put.
-    #[error("the content of block {block_hash} is damaged: it does not match its content hash; run `pakit check --full`")]
+    #[error(
+        "the content of block {block_hash} is damaged: it does not match its content hash; run `pakit check --full`"
+    )]
     Mismatch {
         /// The block.
         block_hash: BlockHash,

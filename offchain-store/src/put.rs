@@ -229,7 +229,7 @@ impl Writer<'_> {
             Step::Chunk(pending) => {
                 let chunk = pending.recv().map_err(|_| PutError::WorkerLost)??;
                 self.committer.add_chunk(&mut self.content, chunk)?;
-            },
+            }
             Step::Content { place, content_hash } => self.end_content(place, content_hash)?,
             Step::Failed { path, error } => self.fail(path, error),
             Step::EnterFolder => self.folders.push(Vec::new()),
@@ -259,7 +259,7 @@ impl Writer<'_> {
             Err(error) => {
                 self.fail(place.path, error.into());
                 return Ok(());
-            },
+            }
         };
         let mut content = OpenContent::default();
         let chunks = Chunks::new(listing.as_slice(), self.chunk_bytes)

@@ -132,7 +132,7 @@ fn create_target(target: &Path) -> Result<(), RestoreError> {
     match fs::create_dir_all(target) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             return Err(RestoreError::TargetNotEmpty(target.to_owned()));
-        },
+        }
         created => created.map_err(&failed)?,
     }
     match fs::read_dir(target).map_err(&failed)?.next() {
@@ -178,7 +178,7 @@ impl Restore<'_> {
                         self.restored.folders += 1;
                         self.folders.push((path.clone(), entry.mode, entry.mtime_ns));
                         to_come.push((path, entries, depth + 1));
-                    },
+                    }
                 }
             }
         }
@@ -247,10 +247,7 @@ pub fn find_cid(backend: &dyn DagBackend, cid: &Cid) -> Result<Option<DagBlock>,
 
 /// Sets the time of a file, folder or symlink itself.
 fn set_mtime(path: &Path, mtime_ns: i64) -> Result<(), RestoreError> {
-    let time = Timespec {
-        tv_sec: mtime_ns.div_euclid(1_000_000_000),
-        tv_nsec: mtime_ns.rem_euclid(1_000_000_000),
-    };
+    let time = Timespec { tv_sec: mtime_ns.div_euclid(1_000_000_000), tv_nsec: mtime_ns.rem_euclid(1_000_000_000) };
     let times = Timestamps { last_access: time, last_modification: time };
     rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)
         .map_err(|error| RestoreError::Io { path: path.to_owned(), source: error.into() })

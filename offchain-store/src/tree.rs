@@ -130,7 +130,7 @@ fn encode_entries(entries: &[Entry]) -> Result<Vec<u8>, EncodeError> {
             // A CID in dag-cbor: tag 42 over a zero byte and the binary CID.
             Node::File(cid) | Node::Folder(cid) => {
                 encoder.tag(Tag::new(CID_TAG))?.bytes(&[&[0], cid.to_bytes().as_slice()].concat())?
-            },
+            }
             Node::Symlink(target) => encoder.bytes(target)?,
         };
     }
@@ -222,9 +222,9 @@ mod tests {
         let listing = [entry(b"a", Node::File(Cid::of_raw(b"hello"))), entry(b"b", Node::Symlink(b"a".to_vec()))];
         let expected = concat!(
             "826c70616b69742d747265652f3182", // ["pakit-tree/1", 2 entries
-            "864161001901a42005d82a582500", // ["a", 0, 0o644, -1, 5, 42(0x00
+            "864161001901a42005d82a582500",   // ["a", 0, 0o644, -1, 5, 42(0x00
             "01551e20ea8f163db38682925e4491c5e58d4bb3506ef8c14eb78a86e908c5624a67200f", // CID)]
-            "864162021901a420054161", // ["b", 2, 0o644, -1, 5, "a"]
+            "864162021901a420054161",         // ["b", 2, 0o644, -1, 5, "a"]
         );
         assert_eq!(hex::encode(encode(&listing).unwrap()), expected);
     }

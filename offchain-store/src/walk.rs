@@ -197,14 +197,14 @@ impl<'a, S: Sink> Walk<'a, S> {
                     if Some((metadata.dev(), metadata.ino())) != self.excluded {
                         self.enter(Place::new(path, &metadata), &mut frames)?;
                     }
-                },
+                }
                 Ok(metadata) if metadata.is_file() => self.read_file(path, OFlags::NOFOLLOW)?,
                 Ok(metadata) if metadata.is_symlink() => match fs::read_link(&path) {
                     Err(error) => self.failed(path, error)?,
                     Ok(target) => {
                         let target = target.into_os_string().into_vec();
                         self.step(Step::Symlink { place: Place::new(path, &metadata), target })?;
-                    },
+                    }
                 },
                 Ok(_) => self.failed(path, SourceError::NotStorable)?,
             }
@@ -223,7 +223,7 @@ impl<'a, S: Sink> Walk<'a, S> {
                 self.step(Step::EnterFolder)?;
                 frames.push(Frame { place, names: names.into_iter() });
                 Ok(())
-            },
+            }
         }
     }
 
@@ -258,7 +258,8 @@ impl<'a, S: Sink> Walk<'a, S> {
             Ok(after) => after,
             Err(error) => return Ok(Err(error.into())),
         };
-        let stamp = |found: &Metadata| (found.len(), found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec());
+        let stamp =
+            |found: &Metadata| (found.len(), found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec());
         if stamp(&before) != stamp(&after) || size != after.len() {
             return Ok(Err(SourceError::Changed));
         }
@@ -269,16 +270,13 @@ impl<'a, S: Sink> Walk<'a, S> {
         match self.read_content(reader)? {
             Ok((_, content_hash)) => {
                 self.step(Step::Content { place: Place { path, mode: 0o644, mtime_ns: 0 }, content_hash })
-            },
+            }
             Err(error) => self.failed(path, error),
         }
     }
 
     /// Sends the chunks; gives the size and, for several chunks, the hash of the whole.
-    fn read_content(
-        &mut self,
-        reader: impl Read,
-    ) -> Result<Result<(u64, Option<ContentHash>), SourceError>, Stopped> {
+    fn read_content(&mut self, reader: impl Read) -> Result<Result<(u64, Option<ContentHash>), SourceError>, Stopped> {
         let chunks = match Chunks::new(reader, self.chunk_bytes) {
             Ok(chunks) => chunks,
             Err(error) => return Ok(Err(error.into())),

@@ -8,8 +8,9 @@ use super::{
 };
 use crate::{
     anchor::Outbox,
+    backend::BackendError,
     check::{self, CheckReport, Depth},
-    engine::Access,
+    engine::{Access, OpenError, StorageEngine},
 };
 use serde::Serialize;
 use std::ops::ControlFlow;
@@ -22,7 +23,7 @@ pub(super) fn stats(global: &Global, out: &Output) -> Result<(), Failure> {
 }
 
 pub(super) fn check(global: &Global, out: &Output, args: &Check) -> Result<(), Failure> {
-    let engine = open(global, Access::Read)?;
+    let engine = open_unchanging(global)?;
     let depth = if args.full { Depth::Full } else { Depth::Structure };
     let bar = out.progress(None);
     let report = check::check(engine.backend().as_ref(), depth, &mut |done, total| {
@@ -34,6 +35,15 @@ pub(super) fn check(global: &Global, out: &Output, args: &Check) -> Result<(), F
     let report = report?;
     out.print(&report, || report_text(&report))?;
     if report.is_sound() { Ok(()) } else { Err(Failure { kind: Kind::Refused, message: String::new() }) }
+}
+
+/// Opens with the writer's lock, since a commit in between would look like damage. Where nothing can be written, nobody
+/// else writes either.
+fn open_unchanging(global: &Global) -> Result<StorageEngine, Failure> {
+    match StorageEngine::open(&global.repo, Access::Write, &global.overrides()) {
+        Err(OpenError::Backend(BackendError::ReadOnly(_))) => open(global, Access::Read),
+        opened => Ok(opened?),
+    }
 }
 
 /// The fields of a flat object, one a line; lists item by item.
@@ -56,7 +66,8 @@ fn report_text(report: &CheckReport) -> String {
     let unlisted = report.problem_count.saturating_sub(report.problems.len() as u64);
     let more = if unlisted > 0 { format!("\n  and {unlisted} more") } else { String::new() };
     let verdict = match report.problem_count {
-        0 => "sound".to_owned(),
+        0 if report.is_sound() => "sound".to_owned(),
+        0 => "stopped before its end".to_owned(),
         count => format!("{count} problems"),
     };
     format!("{verdict}: {} blocks and {} chunks checked{problems}{more}", report.blocks, report.chunks)
