@@ -15,13 +15,12 @@ use crate::{
     backend::DagBackend,
     sqlite::outbox::{
         Outbox,
-        ids::ChainBlockHash,
         rows::{Binding, Ended, NewBinding, OutboxRow, Placement, Purpose, RowId, RowState},
     },
 };
 use pakit_primitives::{BlockHash, chain::DagId};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -29,6 +28,9 @@ use std::{
 
 /// After so many refusals in a row that time does not mend, a run gives up.
 const REFUSALS_MAX: u32 = 3;
+
+/// Most blocks that are remembered to be on the chain as this repository saw them.
+const BLOCKS_CHECKED_MAX: usize = 1024;
 
 /// Receives a run's progress.
 pub type ProgressSink<'a> = &'a mut (dyn FnMut(AnchorProgress) + Send);
@@ -42,6 +44,8 @@ pub struct AnchorWorker<C: Connect> {
     client: Option<Arc<C::Client>>,
     search: BlockSearch,
     retries: HashMap<RowId, RetryClock>,
+    /// Blocks that are final on this connection's chain and that this repository saw finalized before.
+    history: HashSet<BlockRef>,
     /// Whether a node was reached in this run. One that never was is not waited for long: the URL may be wrong.
     was_reached: bool,
     /// Rows whose calls were found to have failed for good in this run: told before anything is signed in their place.
@@ -81,6 +85,7 @@ impl<C: Connect> AnchorWorker<C> {
             client: None,
             search: BlockSearch::default(),
             retries: HashMap::new(),
+            history: HashSet::new(),
             was_reached: false,
             failed: Vec::new(),
             bound: None,
@@ -216,11 +221,13 @@ impl<C: Connect> AnchorWorker<C> {
         let ends = client.ends().await?;
         let binding = self.outbox.current_binding()?;
         if goal.needs_binding() {
-            check_binding(client.as_ref(), &ends, binding.as_ref().ok_or(AnchorError::NotBound)?).await?;
+            let binding = binding.as_ref().ok_or(AnchorError::NotBound)?;
+            self.check_binding(client.as_ref(), &ends, binding).await?;
         }
         // A node that knows less than this outbox would have heads anchored again that are anchored.
         if let Some(settled) = self.outbox.highest_settled(&client.identity().genesis)? {
-            check_history(client.as_ref(), &ends, settled.block_number, settled.block_hash).await?;
+            let block = BlockRef { number: settled.block_number, hash: settled.block_hash };
+            self.check_history(client.as_ref(), &ends, block).await?;
         }
         for row in self.outbox.live_rows(&client.identity().genesis)? {
             self.settle(client.as_ref(), &ends, row, progress).await?;
@@ -241,6 +248,7 @@ impl<C: Connect> AnchorWorker<C> {
         self.was_reached = true;
         // The node may have lost its pool, or be another one: everything on its way is sent to it anew.
         self.retries.clear();
+        self.history.clear();
         self.client = Some(client.clone());
         Ok(client)
     }
@@ -253,7 +261,8 @@ impl<C: Connect> AnchorWorker<C> {
         row: OutboxRow,
         progress: ProgressSink<'_>,
     ) -> Result<(), AnchorError> {
-        check_history(client, ends, row.signed.era.birth, row.signed.era.birth_hash).await?;
+        let birth = BlockRef { number: row.signed.era.birth, hash: row.signed.era.birth_hash };
+        self.check_history(client, ends, birth).await?;
         let whereabouts = self.search.look_for(client, ends, &row).await?;
         let (found, searched_through, outcome) = match whereabouts {
             Whereabouts::Nowhere { searched_through } => (None, searched_through, None),
@@ -459,6 +468,46 @@ impl<C: Connect> AnchorWorker<C> {
         Ok(Outcome::Failed(CallFailure { name: "unknown".to_owned(), explanation }))
     }
 
+    /// Refuses another chain, and one with the same genesis and another history.
+    async fn check_binding(&mut self, client: &C::Client, ends: &Ends, binding: &Binding) -> Result<(), AnchorError> {
+        let identity = client.identity();
+        if binding.chain != identity.genesis {
+            return Err(AnchorError::WrongChain {
+                url: identity.url.clone(),
+                expected: binding.chain,
+                found: identity.genesis,
+            });
+        }
+        let created = BlockRef { number: binding.created_block_number, hash: binding.created_block_hash };
+        self.check_history(client, ends, created).await
+    }
+
+    /// Refuses a chain without a block that this repository saw finalized.
+    async fn check_history(&mut self, client: &C::Client, ends: &Ends, block: BlockRef) -> Result<(), AnchorError> {
+        if self.history.contains(&block) {
+            return Ok(());
+        }
+        let number = block.number;
+        let is_final = number <= ends.finalized.number;
+        let found = if number <= ends.best.number { client.block_hash(number).await? } else { None };
+        match found {
+            None => {
+                Err(ChainError::Inconsistent("the node has not reached a block yet that this repository saw finalized")
+                    .into())
+            }
+            Some(found) if found != block.hash && is_final => Err(AnchorError::DifferentHistory { number }),
+            Some(found) if found != block.hash => {
+                Err(ChainError::Inconsistent("the node is on a fork that this repository saw left behind").into())
+            }
+            Some(_) => {
+                if is_final && self.history.len() < BLOCKS_CHECKED_MAX {
+                    self.history.insert(block);
+                }
+                Ok(())
+            }
+        }
+    }
+
     /// Doubling waits with a random part, so that many clients of a node that comes back do not come at once.
     fn backoff(&self, tries: u32) -> Duration {
         let doubled = self.config.retry_delay_min.saturating_mul(1 << tries.saturating_sub(1).min(16));
@@ -471,38 +520,4 @@ impl<C: Connect> AnchorWorker<C> {
 enum Pause {
     UntilNextBlock,
     For(Duration),
-}
-
-/// Refuses another chain, and one with the same genesis and another history.
-async fn check_binding<C: ChainClient>(client: &C, ends: &Ends, binding: &Binding) -> Result<(), AnchorError> {
-    let identity = client.identity();
-    if binding.chain != identity.genesis {
-        return Err(AnchorError::WrongChain {
-            url: identity.url.clone(),
-            expected: binding.chain,
-            found: identity.genesis,
-        });
-    }
-    check_history(client, ends, binding.created_block_number, binding.created_block_hash).await
-}
-
-/// Whether a block that was seen finalized is on the node's chain.
-async fn check_history<C: ChainClient>(
-    client: &C,
-    ends: &Ends,
-    number: u64,
-    hash: ChainBlockHash,
-) -> Result<(), AnchorError> {
-    if ends.best.number < number {
-        return Err(ChainError::Inconsistent(
-            "the node has not reached a block yet that this repository saw finalized",
-        )
-        .into());
-    }
-    match client.block_hash(number).await? {
-        Some(found) if found == hash => Ok(()),
-        Some(_) if number <= ends.finalized.number => Err(AnchorError::DifferentHistory { number }),
-        Some(_) => Err(ChainError::Inconsistent("the node is on a fork that this repository saw left behind").into()),
-        None => Err(ChainError::Inconsistent("the best chain has become shorter").into()),
-    }
 }
