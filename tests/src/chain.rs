@@ -1,0 +1,182 @@
+//! What a chain keeps, and what is in its blocks, read by a client of its own: the runtime API's calls and the extrinsics'
+//! bytes are encoded and decoded here, by nothing that `pakit` does it with.
+
+use crate::Node;
+use codec::{Compact, Decode, DecodeAll, Encode, Input};
+use pakit_primitives::{
+    BlockHash, DagStorageProof, Head,
+    chain::{AnchorNumber, AnchoredHead, DagId, DagInfo},
+};
+use serde_json::json;
+
+/// An account: a public key.
+pub type Account = [u8; 32];
+/// A balance of the development chain.
+pub type Balance = u128;
+/// A block number of the development chain.
+pub type BlockNumber = u32;
+
+/// Public key of the development account `//Alice`.
+pub const ALICE: &str = "d43593c715fdd31c61141abd04a99fd6822c8558854ccde39a5684e7a56da27d";
+
+/// Index of the pallet Pakit in the development chain's runtime.
+const PALLET_PAKIT: u8 = 10;
+/// Indices of the pallet's calls.
+const CALL_CREATE_DAG: u8 = 0;
+const CALL_ANCHOR: u8 = 1;
+const CALL_RECORD_PROOF: u8 = 2;
+
+/// A call of the pallet, as far as it is looked at.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PakitCall {
+    /// `create_dag`.
+    CreateDag,
+    /// `anchor`.
+    Anchor {
+        /// The DAG.
+        dag: DagId,
+        /// The head.
+        head: Head,
+    },
+    /// `record_proof`.
+    RecordProof {
+        /// The DAG.
+        dag: DagId,
+    },
+    /// Another one.
+    Other(u8),
+}
+
+/// A signed extrinsic in a block, whether or not it succeeded.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Extrinsic {
+    /// Number of the block.
+    pub block_number: u64,
+    /// Its place among all of the block's extrinsics.
+    pub index: usize,
+    /// Who signed.
+    pub signer: Account,
+    /// The signer's nonce.
+    pub nonce: u32,
+    /// What it calls, if that is a call of the pallet.
+    pub call: Option<PakitCall>,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// The account of a public key in hex.
+pub fn account(hex_digits: &str) -> Account {
+    hex::decode(hex_digits.trim_start_matches("0x")).unwrap().try_into().unwrap()
+}
+
+impl Node {
+    /// Calls a function of the runtime at the best block.
+    #[track_caller]
+    pub fn runtime<T: Decode>(&self, function: &str, arguments: impl Encode) -> T {
+        let arguments = format!("0x{}", hex::encode(arguments.encode()));
+        let answer = self.ask("state_call", json!([function, arguments]));
+        let bytes = hex::decode(answer.as_str().unwrap().trim_start_matches("0x")).unwrap();
+        T::decode_all(&mut &bytes[..]).unwrap_or_else(|error| panic!("{function}: {error} in {answer}"))
+    }
+
+    /// A DAG.
+    pub fn dag(&self, dag: DagId) -> Option<DagInfo<Account, Balance>> {
+        self.runtime("PakitApi_dag", dag)
+    }
+
+    /// The latest head of a DAG, and the number of its anchor.
+    pub fn head(&self, dag: DagId) -> Option<(AnchorNumber, AnchoredHead<BlockNumber>)> {
+        self.runtime("PakitApi_head", dag)
+    }
+
+    /// All heads kept of a DAG.
+    pub fn heads_kept(&self, dag: DagId) -> Vec<(AnchorNumber, AnchoredHead<BlockNumber>)> {
+        self.runtime("PakitApi_heads_kept", dag)
+    }
+
+    /// The record that an account keeps of a block.
+    pub fn record(
+        &self,
+        dag: DagId,
+        block_hash: BlockHash,
+        depositor: Account,
+    ) -> Option<DagStorageProof<Account, Balance, BlockNumber>> {
+        self.runtime("PakitApi_record", (dag, block_hash, depositor))
+    }
+
+    /// The signed extrinsics in all blocks of the best chain, in their order.
+    pub fn extrinsics(&self) -> Vec<Extrinsic> {
+        let mut found = Vec::new();
+        for block_number in 0..=self.best() {
+            let block = self.ask("chain_getBlock", json!([self.block_hash(block_number)]));
+            let extrinsics =
+                block["block"]["extrinsics"].as_array().unwrap_or_else(|| panic!("no block {block_number}"));
+            for (index, extrinsic) in extrinsics.iter().enumerate() {
+                let bytes = hex::decode(extrinsic.as_str().unwrap().trim_start_matches("0x")).unwrap();
+                let decoded = Extrinsic::decode(block_number, index, bytes);
+                found
+                    .extend(decoded.unwrap_or_else(|error| panic!("block {block_number}, extrinsic {index}: {error}")));
+            }
+        }
+        found
+    }
+
+    /// The heads that the `anchor` extrinsics in the blocks are about, failed ones included, in their order. Each is paid
+    /// for.
+    pub fn anchor_extrinsics(&self, dag: DagId) -> Vec<Head> {
+        let calls = self.extrinsics().into_iter().filter_map(|extrinsic| extrinsic.call);
+        calls
+            .filter_map(|call| match call {
+                PakitCall::Anchor { dag: its_dag, head } if its_dag == dag => Some(head),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+impl Extrinsic {
+    /// Decodes an extrinsic of the development chain; `None` for one that nobody signed.
+    fn decode(block_number: u64, index: usize, bytes: Vec<u8>) -> Result<Option<Self>, codec::Error> {
+        let mut input = &bytes[..];
+        let length = Compact::<u32>::decode(&mut input)?.0;
+        if length as usize != input.len() {
+            return Err("not of the length it says".into());
+        }
+        match input.read_byte()? {
+            // Inherents, of either version.
+            4 | 5 => return Ok(None),
+            0x84 => {}
+            _ => return Err("of a version that the runtime does not sign".into()),
+        }
+        // MultiAddress::Id, then MultiSignature::Sr25519.
+        let signer = <(u8, Account)>::decode(&mut input)?;
+        let signature = <(u8, [u8; 64])>::decode(&mut input)?;
+        if signer.0 != 0 || signature.0 > 2 {
+            return Err("of a signer or signature of another kind".into());
+        }
+        // Of the extensions, these have bytes: mortality, nonce, payment (the reward for the block's author), metadata hash.
+        let era = input.read_byte()?;
+        if era != 0 {
+            input.read_byte()?;
+        }
+        let nonce = Compact::<u32>::decode(&mut input)?.0;
+        let _reward = Compact::<Balance>::decode(&mut input)?;
+        let _metadata_hash_mode = input.read_byte()?;
+        let call = decode_call(&mut input)?;
+        Ok(Some(Self { block_number, index, signer: signer.1, nonce, call, bytes }))
+    }
+}
+
+fn decode_call(input: &mut &[u8]) -> Result<Option<PakitCall>, codec::Error> {
+    let (pallet, call) = <(u8, u8)>::decode(input)?;
+    Ok(match (pallet, call) {
+        (PALLET_PAKIT, CALL_CREATE_DAG) => Some(PakitCall::CreateDag),
+        (PALLET_PAKIT, CALL_ANCHOR) => {
+            let (dag, head) = <(DagId, Head)>::decode(input)?;
+            Some(PakitCall::Anchor { dag, head })
+        }
+        (PALLET_PAKIT, CALL_RECORD_PROOF) => Some(PakitCall::RecordProof { dag: DagId::decode(input)? }),
+        (PALLET_PAKIT, other) => Some(PakitCall::Other(other)),
+        _ => None,
+    })
+}

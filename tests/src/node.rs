@@ -1,0 +1,186 @@
+//! The development node, and its RPC as any client may use it.
+
+use crate::{PATIENCE, POLL, binary, process::Running};
+use serde_json::{Value, json};
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// How long one answer may take.
+const ANSWER_MAX: Duration = Duration::from_secs(60);
+
+/// What the node says on standard output when it is ready, before its address.
+const READY: &str = "pakit-dev-node listening on ws://";
+
+/// A node with a chain in a folder of its own. Killed when the value goes.
+#[derive(Debug)]
+pub struct Node {
+    running: Option<Running>,
+    address: SocketAddr,
+    flags: Vec<String>,
+    // Removed after the process is gone.
+    folder: TempDir,
+}
+
+impl Node {
+    /// Starts a node with these flags (`--seal`, `--finalize-after`, `--preset`) on a free port, and waits until it is
+    /// ready.
+    pub fn start(flags: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let (running, address) = launch(&flags, &folder, 0).unwrap_or_else(|said| panic!("no node: {said}"));
+        Self { running: Some(running), address, flags, folder }
+    }
+
+    /// Makes a block for each extrinsic, final at once: for all that is not about blocks.
+    pub fn instant() -> Self {
+        Self::start(&["--seal", "instant", "--finalize-after", "0"])
+    }
+
+    /// Makes and finalizes blocks only when it is told to.
+    pub fn manual() -> Self {
+        Self::start(&["--seal", "manual", "--finalize-after", "never"])
+    }
+
+    /// Where it listens, for `--url`.
+    pub fn url(&self) -> String {
+        format!("ws://{}", self.address)
+    }
+
+    /// Kills the process with SIGKILL, and returns when it is gone. The chain stays.
+    pub fn kill9(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.kill9();
+        }
+    }
+
+    /// Starts it again on the same chain and port.
+    pub fn restart(&mut self) {
+        self.kill9();
+        let start = Instant::now();
+        // The port was free to be taken by anybody meanwhile, as the lock on the folder is until the kernel has cleaned up.
+        loop {
+            match launch(&self.flags, &self.folder, self.address.port()) {
+                Ok((running, _)) => return self.running = Some(running),
+                Err(said) => assert!(start.elapsed() < PATIENCE, "the node does not come back: {said}"),
+            }
+            thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// The result of an RPC call.
+    #[track_caller]
+    pub fn ask(&self, method: &str, parameters: Value) -> Value {
+        let mut answer = self.call(method, parameters);
+        assert!(answer.get("error").is_none(), "{method}: {answer}");
+        answer["result"].take()
+    }
+
+    /// The whole answer to an RPC call.
+    pub fn call(&self, method: &str, parameters: Value) -> Value {
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}).to_string();
+        let mut stream = TcpStream::connect_timeout(&self.address, ANSWER_MAX).unwrap();
+        stream.set_read_timeout(Some(ANSWER_MAX)).unwrap();
+        stream.set_write_timeout(Some(ANSWER_MAX)).unwrap();
+        let head = format!(
+            "POST / HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            self.address,
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(body.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{method}: {answer}"));
+        assert!(head.starts_with("HTTP/1.1 200"), "{method}: {head}");
+        serde_json::from_str(body).unwrap_or_else(|error| panic!("{method}: {error} in {body}"))
+    }
+
+    /// The chain's genesis hash.
+    pub fn genesis(&self) -> String {
+        self.block_hash(0)
+    }
+
+    /// The hash of the best chain's block of that number.
+    #[track_caller]
+    pub fn block_hash(&self, number: u64) -> String {
+        let hash = self.ask("chain_getBlockHash", json!([number]));
+        hash.as_str().unwrap_or_else(|| panic!("no block {number}")).to_owned()
+    }
+
+    /// The number of the best block.
+    pub fn best(&self) -> u64 {
+        number_of(&self.ask("chain_getHeader", json!([])))
+    }
+
+    /// The number of the last finalized block.
+    pub fn finalized(&self) -> u64 {
+        let hash = self.ask("chain_getFinalizedHead", json!([]));
+        number_of(&self.ask("chain_getHeader", json!([hash])))
+    }
+
+    /// Extrinsics that wait in the pool, in hex.
+    pub fn pending(&self) -> Vec<String> {
+        let pending = self.ask("author_pendingExtrinsics", json!([]));
+        pending.as_array().unwrap().iter().map(|bytes| bytes.as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Makes a block on the best one, with what waits in the pool, and gives its hash.
+    pub fn make_block(&self) -> String {
+        self.make_block_on(None)
+    }
+
+    /// Makes a block on the named one: a fork, where that is not the best one.
+    pub fn make_block_on(&self, parent: Option<&str>) -> String {
+        let made = self.ask("engine_createBlock", json!([true, false, parent]));
+        made["hash"].as_str().unwrap().to_owned()
+    }
+
+    /// Finalizes a block and all before it.
+    pub fn finalize(&self, hash: &str) {
+        assert_eq!(self.ask("engine_finalizeBlock", json!([hash, null])), json!(true));
+    }
+
+    /// Waits until something holds.
+    #[track_caller]
+    pub fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let start = Instant::now();
+        while !holds(self) {
+            assert!(start.elapsed() < PATIENCE, "never {what}");
+            thread::sleep(POLL);
+        }
+    }
+}
+
+fn launch(flags: &[String], folder: &TempDir, port: u16) -> Result<(Running, SocketAddr), String> {
+    let mut command = Command::new(binary("pakit-dev-node"));
+    command.env_clear().args(flags).args(["--rpc-port", &port.to_string(), "--base-path"]).arg(folder.path());
+    let mut running = Running::start(command);
+    let start = Instant::now();
+    loop {
+        let said = running.stdout();
+        if let Some((line, _)) = said.split_once('\n') {
+            let address = line.strip_prefix(READY).and_then(|address| address.parse().ok());
+            return address.map(|address| (running, address)).ok_or_else(|| format!("not a line we wait for: {line}"));
+        }
+        if let Some(status) = running.ended() {
+            return Err(format!("{status}: {}", running.stderr()));
+        }
+        if start.elapsed() > PATIENCE {
+            return Err(format!("not ready after {PATIENCE:?}: {}", running.stderr()));
+        }
+        thread::sleep(POLL);
+    }
+}
+
+/// The number in a header.
+#[track_caller]
+fn number_of(header: &Value) -> u64 {
+    let text = header["number"].as_str().unwrap_or_else(|| panic!("no number in {header}"));
+    u64::from_str_radix(text.trim_start_matches("0x"), 16).unwrap()
+}
