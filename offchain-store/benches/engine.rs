@@ -54,9 +54,30 @@ fn report(name: &str, figures: Value) {
 /// Records of one kind, as a land register has them: the same fields, other values. zstd shrinks one to about a third.
 fn content(number: u64) -> Vec<u8> {
     const WORDS: [&str; 24] = [
-        "parcel", "easement", "north", "boundary", "deed", "recorded", "county", "survey", "grantor", "grantee", "heirs",
-        "assigns", "metes", "bounds", "section", "township", "range", "meridian", "conveyed", "thence", "degrees", "chains",
-        "consideration", "whereas",
+        "parcel",
+        "easement",
+        "north",
+        "boundary",
+        "deed",
+        "recorded",
+        "county",
+        "survey",
+        "grantor",
+        "grantee",
+        "heirs",
+        "assigns",
+        "metes",
+        "bounds",
+        "section",
+        "township",
+        "range",
+        "meridian",
+        "conveyed",
+        "thence",
+        "degrees",
+        "chains",
+        "consideration",
+        "whereas",
     ];
     let mut rng = StdRng::seed_from_u64(number);
     let owner = rng.random::<u128>();
@@ -97,7 +118,10 @@ fn bare_sqlite(path: &Path, blocks: u64) {
         txn.commit().unwrap();
     }
     let rate = rows as f64 / began.elapsed().as_secs_f64();
-    report("bare SQLite, rows of the same bytes, durable in batches", json!({ "rows": rows, "rows_per_s": rate.round() }));
+    report(
+        "bare SQLite, rows of the same bytes, durable in batches",
+        json!({ "rows": rows, "rows_per_s": rate.round() }),
+    );
 }
 
 fn fill(repository: &Path, blocks: u64) {
@@ -188,7 +212,8 @@ fn lineages(engine: &StorageEngine, sample: &[DagBlock]) {
     let genesis = dag.at(0).unwrap().block_hash();
     let build = |block: &DagBlock| black_box(dag.lineage_to_genesis(&block.block_hash())).unwrap();
     report("lineage to genesis, build", percentiles(sample, |block| drop(build(block))));
-    let lineage = |block| -> Vec<Vec<u8>> { build(block).iter().map(|ancestor| ancestor.header().to_bytes()).collect() };
+    let lineage =
+        |block| -> Vec<Vec<u8>> { build(block).iter().map(|ancestor| ancestor.header().to_bytes()).collect() };
     let lineages: Vec<(&DagBlock, Vec<Vec<u8>>)> = sample.iter().map(|block| (block, lineage(block))).collect();
     let verify = percentiles(&lineages, |(block, lineage)| {
         verify_lineage_to_genesis::<SoftwareHasher>(block.header(), black_box(lineage), &genesis).unwrap();
@@ -215,6 +240,7 @@ fn bytes_on_disk(repository: &Path, engine: &StorageEngine) {
 }
 
 fn open_again(repository: &Path) {
-    let open = |_: &usize| drop(black_box(StorageEngine::open(repository, Access::Write, &Overrides::default())).unwrap());
+    let open =
+        |_: &usize| drop(black_box(StorageEngine::open(repository, Access::Write, &Overrides::default())).unwrap());
     report("open for writing", percentiles(0..11usize, open));
 }
