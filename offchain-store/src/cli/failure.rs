@@ -9,6 +9,7 @@ use crate::{
     engine::{OpenError, ProveError, ResolveError},
     get::GetError,
     log::LogReadError,
+    proof::ProofBuildError,
     put::PutError,
     restore::RestoreError,
 };
@@ -153,7 +154,8 @@ impl From<LogReadError> for Failure {
     fn from(error: LogReadError) -> Self {
         match error {
             LogReadError::Backend(error) => error.into(),
-            error => Self::usage(error),
+            error @ (LogReadError::SizeBeyondLog { .. } | LogReadError::NoSuchProof(_)) => Self::usage(error),
+            error => Self::environment(error),
         }
     }
 }
@@ -172,6 +174,8 @@ impl From<ProveError> for Failure {
         match error {
             ProveError::Log(error) => error.into(),
             ProveError::Dag(error) => error.into(),
+            // A size that no proof can be made for was asked for.
+            ProveError::Build(ProofBuildError::Log(error)) => error.into(),
             error => Self::environment(error),
         }
     }

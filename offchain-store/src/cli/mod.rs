@@ -20,7 +20,7 @@ use self::{
 };
 use crate::engine::{Access, StorageEngine};
 use clap::{CommandFactory, Parser};
-use std::process::ExitCode;
+use std::{io::Write, process::ExitCode};
 
 /// Runs the command that the process's arguments name.
 pub fn run() -> ExitCode {
@@ -77,8 +77,10 @@ fn dispatch(global: &Global, command: Command) -> Result<(), Failure> {
         Command::Stats => audit::stats(global, out),
         Command::Check(args) => audit::check(global, out, &args),
         Command::Completions(args) => {
-            clap_complete::generate(args.shell, &mut Cli::command(), "pakit", &mut std::io::stdout());
-            Ok(())
+            // Into memory first: the generator panics where standard output has been closed.
+            let mut script = Vec::new();
+            clap_complete::generate(args.shell, &mut Cli::command(), "pakit", &mut script);
+            std::io::stdout().write_all(&script).map_err(output::output_failure)
         }
     }
 }

@@ -183,20 +183,13 @@ pub(super) fn write_atomically<T>(
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let mut file = tempfile::Builder::new().prefix(".pakit-").tempfile_in(folder).map_err(io_failure)?;
+    // Opened here and not by tempfile, so that it has the mode of any new file and an error does not name another path.
+    let create = |path: &Path| File::options().write(true).create_new(true).open(path);
+    let mut file = tempfile::Builder::new().prefix(".pakit-").make_in(folder, create).map_err(io_failure)?;
     let written = write(file.as_file_mut())?;
     file.as_file().sync_all().map_err(io_failure)?;
-    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666 & !current_umask());
-    file.as_file().set_permissions(permissions).map_err(io_failure)?;
     file.persist(path).map_err(|error| io_failure(error.error))?;
     Ok(written)
-}
-
-/// The permission bits that this process denies new files. There is no way to read them without setting them.
-fn current_umask() -> u32 {
-    let umask = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    rustix::process::umask(umask);
-    umask.as_raw_mode()
 }
 
 fn get_folder(engine: &StorageEngine, out: &Output, block: &DagBlock, target: Option<&Path>) -> Result<(), Failure> {
