@@ -1,0 +1,147 @@
+//! Damaged repositories: what is wrong is named, what is right is still given, and nothing is lost.
+
+use super::{Shop, number, text};
+use rusqlite::Connection;
+use serde_json::json;
+use std::{
+    fs::{self, File},
+    io::{Read, Seek, SeekFrom, Write},
+};
+
+/// Content of several chunks with small ones.
+fn content() -> Vec<u8> {
+    (0..40_000u32).flat_map(|index| (index.wrapping_mul(2_654_435_761)).to_le_bytes()).collect()
+}
+
+/// Overwrites bytes of the database file.
+fn overwrite(shop: &Shop, at: u64, bytes: &[u8]) {
+    let mut file = File::options().read(true).write(true).open(shop.database()).unwrap();
+    let mut before = vec![0; bytes.len()];
+    file.seek(SeekFrom::Start(at)).unwrap();
+    file.read_exact(&mut before).unwrap();
+    assert_ne!(before, bytes);
+    file.seek(SeekFrom::Start(at)).unwrap();
+    file.write_all(bytes).unwrap();
+}
+
+#[test]
+fn a_file_that_is_no_database_any_more_is_damaged_and_not_missing() {
+    for bytes in [&b"not SQLite"[..], &[0; 100]] {
+        let shop = Shop::new();
+        overwrite(&shop, 0, bytes);
+        let before = fs::read(shop.database()).unwrap();
+        shop.write("file", "content");
+        for arguments in [&["head"][..], &["put", "file"], &["check"], &["status"], &["init"]] {
+            let complaint = shop.complaint(3, arguments);
+            assert_eq!(complaint.lines().count(), 1, "{complaint}");
+            let is_named = complaint.contains("the repository is damaged") || complaint.contains("already holds");
+            assert!(is_named, "{arguments:?}: {complaint}");
+        }
+        assert!(fs::read(shop.database()).unwrap() == before, "nobody wrote to it");
+    }
+    let shop = Shop::new();
+    overwrite(&shop, 0, b"not SQLite");
+    insta::assert_snapshot!("no_database", shop.complaint(3, &["head"]));
+}
+
+#[test]
+fn an_empty_or_cut_file_is_damaged() {
+    for size in [0, 100, 8192, 20_000] {
+        let shop = Shop::new();
+        shop.put("file", content());
+        File::options().write(true).open(shop.database()).unwrap().set_len(size).unwrap();
+        for arguments in [&["log"][..], &["check", "--full"]] {
+            let done = shop.run(arguments);
+            assert!(matches!(done.code, Some(1 | 3)), "{size}: {done:?}");
+            let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), done.stderr);
+            assert!(!said.contains("panicked"), "{size}: {said}");
+            assert!(
+                ["damaged", "problems", "not completely made"].iter().any(|word| said.contains(word)),
+                "{size}: {said}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_changed_payload_is_refused_by_get_and_found_by_a_full_check() {
+    let shop = Shop::new();
+    let good = shop.put("good", "good");
+    shop.write("bad", content());
+    let item = shop.object(&["put", "bad", "--chunk-size", "4KiB", "--compression", "none"]);
+    let bad = text(&item, "block");
+    assert!(number(&shop.object(&["stats"]), "chunks") > 10);
+    // One byte of a chunk in the middle, as a failing disk would have it.
+    let bytes = fs::read(shop.database()).unwrap();
+    let needle = &content()[80_000..80_064];
+    let at = bytes.windows(needle.len()).position(|window| window == needle).expect("stored as it is");
+    overwrite(&shop, at as u64 + 7, &[needle[7] ^ 1]);
+
+    let done = shop.run(&["get", &bad]).with_code(1);
+    insta::assert_snapshot!("changed_payload", shop.normalized(&done.stderr));
+    assert!(done.stderr.contains(&bad), "it names the block");
+    assert!(content().starts_with(&done.stdout) && done.stdout.len() < content().len(), "nothing wrong was handed out");
+    // A file is only there when all of it was right.
+    let complaint = shop.complaint(1, &["get", &bad, "-o", "out"]);
+    assert!(complaint.contains("damaged") && !shop.path("out").exists(), "{complaint}");
+    assert_eq!(shop.ok(&["get", &good]), b"good");
+    // A part is only right as a part of something that is right.
+    shop.run(&["get", &bad, "--range", "0-99"]).with_code(1);
+
+    assert_eq!(shop.object(&["check"])["problem_count"], json!(0), "it reads no payload");
+    let done = shop.run(&["--json", "check", "--full"]).with_code(1);
+    let report = super::objects(&done.stdout).remove(0);
+    assert!(number(&report, "problem_count") >= 1 && done.stderr.is_empty(), "{report}");
+    // Putting it again is no cure that is done silently: the chunk is known, and check still says so.
+    let text = String::from_utf8(shop.run(&["check", "--full"]).with_code(1).stdout).unwrap();
+    assert!(text.contains("problems:") && text.lines().count() > 1, "{text}");
+}
+
+#[test]
+fn a_changed_header_is_found_by_whatever_reads_it() {
+    let shop = Shop::new();
+    let block = shop.put("file", "content of the file");
+    let other = shop.put("other", "other");
+    let database = Connection::open(shop.database()).unwrap();
+    let changed = database.execute("UPDATE blocks SET timestamp_key = timestamp_key + 1 WHERE leaf_index = 1", []);
+    assert_eq!(changed.unwrap(), 1);
+    drop(database);
+    for arguments in [&["show", block.as_str()][..], &["get", &block], &["prove", &block], &["log"]] {
+        let done = shop.run(arguments).with_code(3);
+        assert!(done.stderr.contains("the repository is damaged"), "{arguments:?}: {}", done.stderr);
+    }
+    let report = super::objects(&shop.run(&["--json", "check"]).with_code(1).stdout).remove(0);
+    assert!(number(&report, "problem_count") >= 1, "{report}");
+    assert_eq!(shop.ok(&["get", &other]), b"other");
+}
+
+#[test]
+fn a_missing_table_is_damage() {
+    let shop = Shop::new();
+    let database = Connection::open(shop.database()).unwrap();
+    let tables: Vec<String> = database
+        .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    assert!(tables.len() > 5, "{tables:?}");
+    drop(database);
+    for table in tables {
+        let shop = Shop::new();
+        let database = Connection::open(shop.database()).unwrap();
+        database.pragma_update(None, "foreign_keys", 0).unwrap();
+        database.execute(&format!("ALTER TABLE \"{table}\" RENAME TO gone"), []).unwrap();
+        drop(database);
+        shop.write("file", "content");
+        for arguments in [&["put", "file"][..], &["check", "--full"], &["status"], &["stats"], &["query"]] {
+            let done = shop.run(arguments);
+            assert!(matches!(done.code, Some(0 | 1 | 3)), "{table}, {arguments:?}: {done:?}");
+            assert!(!done.stderr.contains("panicked"), "{table}, {arguments:?}: {}", done.stderr);
+            if done.code == Some(3) {
+                assert!(done.stderr.contains("damaged"), "{table}, {arguments:?}: {}", done.stderr);
+            }
+        }
+    }
+}
