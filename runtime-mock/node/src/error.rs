@@ -1,0 +1,54 @@
+//! Why the node stopped.
+
+use std::{error::Error, io, path::PathBuf};
+
+/// Why the node could not start, or could not go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum NodeError {
+    /// The log directives do not parse.
+    #[error("the log directives are wrong")]
+    LogFilter(#[source] tracing_subscriber::filter::ParseError),
+    /// The folder for the chain could not be made.
+    #[error("cannot use the base path {}", path.display())]
+    BasePath {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The temporary folder could not be made.
+    #[error("cannot make a temporary folder")]
+    TemporaryFolder(#[source] io::Error),
+    /// Threads or signal handlers could not be had.
+    #[error("cannot start the thread pool or listen for signals")]
+    Runtime(#[source] io::Error),
+    /// The database would not open: another node has it, or it is damaged.
+    #[error("cannot open the chain's database in {} (is another node using it?)", path.display())]
+    Database {
+        /// The database's folder.
+        path: PathBuf,
+        /// What the database said.
+        source: parity_db::Error,
+    },
+    /// The client could not be built, or an essential part of it ended.
+    #[error("the node failed")]
+    Service(#[from] sc_service::Error),
+    /// The RPC server runs but tells no address.
+    #[error("the RPC server has no address")]
+    NoRpcAddress,
+    /// Standard output is closed.
+    #[error("cannot write to standard output")]
+    Announce(#[source] io::Error),
+}
+
+/// The error and all that caused it, on one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,229 @@
+//! The node's binary, from outside: its RPC, its ways of sealing, and what it remembers.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod support;
+
+use std::{thread, time::Duration};
+
+use codec::{Decode, Encode};
+use pakit_runtime_mock::{
+    EXISTENTIAL_DEPOSIT, Hash, RuntimeCall, SignedPayload, TxExtension, UncheckedExtrinsic, VERSION,
+};
+use serde_json::{Value, json};
+use sp_keyring::Sr25519Keyring::{Alice, Bob};
+use sp_runtime::{generic::Era, traits::IdentifyAccount as _};
+use support::{Node, command};
+
+/// Long enough for a block to appear where none should.
+const QUIET: Duration = Duration::from_millis(700);
+
+fn genesis(node: &Node) -> Hash {
+    let text = node.ask("chain_getBlockHash", json!([0]));
+    Hash::from_slice(&hex::decode(text.as_str().unwrap().trim_start_matches("0x")).unwrap())
+}
+
+/// Alice's signed transfer to Bob.
+fn transfer(genesis: Hash, nonce: u32) -> String {
+    let call = RuntimeCall::Balances(pallet_balances::Call::transfer_keep_alive {
+        dest: Bob.to_account_id().into(),
+        value: EXISTENTIAL_DEPOSIT,
+    });
+    let extension: TxExtension = (
+        frame_system::AuthorizeCall::new(),
+        frame_system::CheckNonZeroSender::new(),
+        frame_system::CheckSpecVersion::new(),
+        frame_system::CheckTxVersion::new(),
+        frame_system::CheckGenesis::new(),
+        frame_system::CheckMortality::from(Era::Immortal),
+        frame_system::CheckNonce::from(nonce),
+        frame_system::CheckWeight::new(),
+        pallet_transaction_payment::ChargeTransactionPayment::from(0),
+        frame_metadata_hash_extension::CheckMetadataHash::new(false),
+        frame_system::WeightReclaim::new(),
+    );
+    let implicit = ((), (), VERSION.spec_version, VERSION.transaction_version, genesis, genesis, (), (), (), None, ());
+    let payload = SignedPayload::from_raw(call, extension, implicit);
+    let signature = payload.using_encoded(|bytes| Alice.sign(bytes));
+    let (call, extension, _) = payload.deconstruct();
+    let signer = Alice.public().into_account();
+    let extrinsic = UncheckedExtrinsic::new_signed(call, signer.into(), signature.into(), extension);
+    format!("0x{}", hex::encode(extrinsic.encode()))
+}
+
+fn nonce_of_alice(node: &Node) -> Value {
+    node.ask("system_accountNextIndex", json!([Alice.to_account_id().to_string()]))
+}
+
+#[test]
+fn a_new_node_answers_what_clients_ask_first() {
+    let node = Node::start(&["--tmp"]);
+    assert!(node.address().ip().is_loopback());
+    assert_eq!(node.ask("system_health", json!([])), json!({"peers": 0, "isSyncing": false, "shouldHavePeers": false}));
+    assert_eq!((node.best(), node.finalized()), (0, 0));
+    assert_eq!(nonce_of_alice(&node), json!(0));
+    let properties = node.ask("system_properties", json!([]));
+    assert_eq!(properties, json!({"tokenSymbol": "PAKT", "tokenDecimals": 12, "ss58Format": 42}));
+
+    // The version comes out of the Wasm, and is the one this test was compiled with.
+    let version = node.ask("state_getRuntimeVersion", json!([]));
+    assert_eq!(version["specName"], json!(VERSION.spec_name));
+    assert_eq!(version["specVersion"], json!(VERSION.spec_version));
+    assert_eq!(version["apis"].as_array().unwrap().len(), VERSION.apis.len());
+
+    let metadata = node.ask("state_getMetadata", json!([]));
+    assert!(metadata.as_str().unwrap().starts_with("0x6d6574610e"), "not version 14");
+    let versions = node.ask("state_call", json!(["Metadata_metadata_versions", "0x"]));
+    let versions = hex::decode(versions.as_str().unwrap().trim_start_matches("0x")).unwrap();
+    let versions = Vec::<u32>::decode(&mut &versions[..]).unwrap();
+    assert!([14, 15, 16].iter().all(|version| versions.contains(version)), "{versions:?}");
+}
+
+#[test]
+fn the_rpc_has_the_methods_of_a_stock_archive_node() {
+    let node = Node::start(&["--tmp"]);
+    let methods = node.ask("rpc_methods", json!([]));
+    let methods: Vec<_> =
+        methods["methods"].as_array().unwrap().iter().map(|method| method.as_str().unwrap()).collect();
+    for method in [
+        "archive_v1_body",
+        "author_submitExtrinsic",
+        "chainHead_v1_follow",
+        "chainSpec_v1_genesisHash",
+        "chain_getBlock",
+        "dev_getBlockStats",
+        "engine_createBlock",
+        "engine_finalizeBlock",
+        "payment_queryInfo",
+        "state_call",
+        "system_accountNextIndex",
+        "transactionWatch_v1_submitAndWatch",
+        "transaction_v1_broadcast",
+    ] {
+        assert!(methods.contains(&method), "{method} is not among {methods:?}");
+    }
+}
+
+#[test]
+fn instant_sealing_makes_a_block_for_a_transaction_and_none_without() {
+    let node = Node::start(&["--tmp", "--seal", "instant"]);
+    thread::sleep(QUIET);
+    assert_eq!(node.best(), 0);
+    node.ask("author_submitExtrinsic", json!([transfer(genesis(&node), 0)]));
+    node.until("a finalized block", |node| node.finalized() == 1);
+    thread::sleep(QUIET);
+    assert_eq!((node.best(), node.finalized()), (1, 1));
+    assert_eq!(nonce_of_alice(&node), json!(1));
+}
+
+#[test]
+fn instant_sealing_includes_every_transaction_of_a_burst_sent_in_the_wrong_order() {
+    const TRANSACTIONS: u32 = 40;
+    let node = Node::start(&["--tmp"]);
+    let genesis = genesis(&node);
+    for nonce in (0..TRANSACTIONS).rev() {
+        node.ask("author_submitExtrinsic", json!([transfer(genesis, nonce)]));
+    }
+    // All but the last sent were waiting for it.
+    node.until("all are included", |node| node.ask("author_pendingExtrinsics", json!([])) == json!([]));
+    assert_eq!(nonce_of_alice(&node), json!(TRANSACTIONS));
+    assert!(node.best() >= 1 && node.best() <= u64::from(TRANSACTIONS), "{}", node.best());
+}
+
+#[test]
+fn interval_sealing_makes_empty_blocks_and_finality_follows_at_its_distance() {
+    let node = Node::start(&["--tmp", "--seal", "interval=100", "--finalize-after", "3"]);
+    node.until("six blocks", |node| node.best() >= 6);
+    node.until("three finalized", |node| node.finalized() >= 3);
+    for _ in 0..20 {
+        // Asked in this order: the best block may grow in between, which only widens the distance.
+        let finalized = node.finalized();
+        assert!(node.best() >= finalized + 3);
+    }
+}
+
+#[test]
+fn manual_sealing_makes_and_finalizes_only_what_it_is_told_to() {
+    let node = Node::start(&["--tmp", "--seal", "manual", "--finalize-after", "never"]);
+    node.ask("author_submitExtrinsic", json!([transfer(genesis(&node), 0)]));
+    thread::sleep(QUIET);
+    assert_eq!(node.best(), 0);
+    let first = node.ask("engine_createBlock", json!([false, false, null]));
+    let second = node.ask("engine_createBlock", json!([true, false, null]));
+    assert_eq!((node.best(), node.finalized()), (2, 0));
+    assert!(node.call("engine_createBlock", json!([false, false, null])).get("error").is_some(), "nothing to include");
+
+    node.ask("engine_finalizeBlock", json!([first["hash"], null]));
+    assert_eq!((node.best(), node.finalized()), (2, 1));
+    // A fork that becomes longer than the chain so far takes its place.
+    let fork = node.ask("engine_createBlock", json!([true, false, first["hash"]]));
+    assert_ne!(fork["hash"], second["hash"]);
+    node.ask("engine_createBlock", json!([true, false, fork["hash"]]));
+    node.until("the fork is the best chain", |node| node.ask("chain_getBlockHash", json!([2])) == fork["hash"]);
+    assert_eq!(node.best(), 3);
+}
+
+#[test]
+fn a_killed_node_comes_back_with_every_block_it_spoke_of() {
+    const KILLS: u64 = 6;
+    let folder = tempfile::tempdir().unwrap();
+    let start = || {
+        let base_path = folder.path().to_str().unwrap();
+        Node::start(&["--base-path", base_path, "--seal", "interval=50", "--finalize-after", "1"])
+    };
+    let mut node = start();
+    for kill in 1..=KILLS {
+        node.until("five more blocks", |node| node.finalized() >= 5 * kill);
+        let best = node.ask("chain_getBlockHash", json!([]));
+        let finalized = node.ask("chain_getFinalizedHead", json!([]));
+        node.kill();
+
+        node = start();
+        for hash in [best, finalized] {
+            let block = node.ask("chain_getBlock", json!([hash]));
+            assert!(block["block"]["header"]["number"].is_string(), "kill {kill}: {hash} is forgotten");
+            node.ask("state_getRuntimeVersion", json!([hash]));
+        }
+        assert!(node.finalized() >= 5 * kill, "kill {kill}: the finalized block went back");
+    }
+}
+
+#[test]
+fn presets_are_chains_of_their_own_below_one_base_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = |preset| {
+        let node = Node::start(&["--base-path", folder.path().to_str().unwrap(), "--preset", preset]);
+        (genesis(&node), node.ask("system_chain", json!([])))
+    };
+    let (development, name) = chain("development");
+    let (local, local_name) = chain("local_testnet");
+    assert_ne!(development, local);
+    assert_eq!((name, local_name), (json!("Pakit development"), json!("Pakit local_testnet")));
+    assert_eq!(chain("development").0, development);
+}
+
+#[test]
+fn a_node_that_is_asked_to_stop_stops_with_success() {
+    for signal in ["-INT", "-TERM"] {
+        let status = Node::start(&["--tmp", "--seal", "interval=50"]).stop(signal);
+        assert!(status.success(), "{signal}: {status}");
+    }
+}
+
+#[test]
+fn a_taken_port_and_a_taken_folder_are_errors_and_not_another_node() {
+    let folder = tempfile::tempdir().unwrap();
+    let base_path = folder.path().to_str().unwrap();
+    let node = Node::start(&["--base-path", base_path]);
+    let refused = |arguments: &[&str]| {
+        let output = command(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(output.stdout.is_empty());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let port = node.address().port().to_string();
+    let text = refused(&["--tmp", "--rpc-port", &port]);
+    assert!(text.contains("pakit-dev-node: "), "{text}");
+    let text = refused(&["--base-path", base_path, "--rpc-port", "0"]);
+    assert!(text.contains("is another node using it?"), "{text}");
+}
