@@ -115,12 +115,16 @@ pub(super) fn rpc_error(method: &'static str, error: subxt::rpcs::Error) -> Chai
 
 /// The innermost error: what the system said, without each layer's preamble.
 fn root_cause(error: &subxt::rpcs::Error) -> String {
-    let mut cause: &dyn std::error::Error = match error {
-        subxt::rpcs::Error::Client(inner) => inner.as_ref(),
-        other => other,
-    };
-    while let Some(inner) = cause.source() {
-        cause = inner;
+    let mut cause: &(dyn std::error::Error + 'static) = error;
+    loop {
+        // A client error boxes its cause without naming it as its source.
+        let inner = match cause.downcast_ref::<subxt::rpcs::Error>() {
+            Some(subxt::rpcs::Error::Client(inner)) => Some(&**inner as &(dyn std::error::Error + 'static)),
+            _ => cause.source(),
+        };
+        match inner {
+            Some(inner) => cause = inner,
+            None => return cause.to_string(),
+        }
     }
-    cause.to_string()
 }
