@@ -40,6 +40,11 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "NAME", default_value = PRESETS[0], value_parser = PossibleValuesParser::new(PRESETS))]
     pub(crate) preset: String,
 
+    /// Keep the compiled runtime in this folder, which several nodes may share: the next start is quicker by seconds. The
+    /// node runs what it finds there, so it must be yours alone. By default in the base path; not kept with --tmp.
+    #[arg(long, value_name = "DIR", env = "PAKIT_NODE_WASM_CACHE")]
+    pub(crate) wasm_cache: Option<PathBuf>,
+
     /// What to log, as directives: `info`, `warn,txpool=debug`.
     #[arg(long, value_name = "DIRECTIVES", env = "PAKIT_NODE_LOG", default_value = "warn,pakit_dev_node=info")]
     pub(crate) log: String,

@@ -2,6 +2,8 @@
 
 use std::{error::Error, io, path::PathBuf};
 
+use crate::genesis::GenesisError;
+
 /// Why the node could not start, or could not go on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -31,6 +33,9 @@ pub(crate) enum NodeError {
         /// What the database said.
         source: parity_db::Error,
     },
+    /// The genesis state could not be built.
+    #[error("cannot build the genesis state")]
+    Genesis(#[from] GenesisError),
     /// The client could not be built, or an essential part of it ended.
     #[error("the node failed")]
     Service(#[from] sc_service::Error),

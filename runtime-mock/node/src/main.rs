@@ -9,6 +9,7 @@ mod config;
 mod database;
 mod error;
 mod finality;
+mod genesis;
 mod rpc;
 mod seal;
 mod service;
@@ -57,7 +58,7 @@ async fn serve(cli: &Cli, base_path: &Path) -> Result<(), NodeError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(NodeError::Runtime)?;
 
     let config = config::configuration(cli, base_path, tokio::runtime::Handle::current())?;
-    let mut node = service::start(config, cli.seal, cli.finalize_after)?;
+    let mut node = service::start(config, &cli.preset, wasm_cache(cli).as_deref(), cli.seal, cli.finalize_after)?;
     announce(node.rpc_address).map_err(NodeError::Announce)?;
 
     tokio::select! {
@@ -65,6 +66,14 @@ async fn serve(cli: &Cli, base_path: &Path) -> Result<(), NodeError> {
         _ = terminate.recv() => Ok(()),
         ended = node.tasks.future() => ended.map_err(NodeError::from),
     }
+}
+
+/// Where compiled Wasm is kept: beside the chain, unless the user has another place for it.
+fn wasm_cache(cli: &Cli) -> Option<PathBuf> {
+    let beside_chain = || cli.place.base_path.as_ref().map(|path| path.join("wasm-cache"));
+    let folder = cli.wasm_cache.clone().or_else(beside_chain)?;
+    // Wasmtime takes only absolute ones.
+    std::path::absolute(folder).ok()
 }
 
 /// The one line on standard output, which scripts and tests wait for.

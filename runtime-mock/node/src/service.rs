@@ -1,30 +1,38 @@
 //! The node's parts, put together.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use futures::{FutureExt, channel::mpsc};
 use pakit_runtime_mock::{Header, RuntimeApi};
+use sc_chain_spec::GenesisBlockBuilder;
 use sc_client_api::Backend as _;
 use sc_consensus::LongestChain;
 use sc_consensus_manual_seal::{EngineCommand, ManualSealParams, run_manual_seal};
 use sc_executor::WasmExecutor;
 use sc_network::{NetworkBackend, NetworkWorker, config::FullNetworkConfiguration, multiaddr::Protocol};
 use sc_offchain::{OffchainWorkerOptions, OffchainWorkers};
-use sc_service::{BuildNetworkParams, Configuration, KeystoreContainer, RpcHandlers, SpawnTasksParams, TaskManager};
+use sc_service::{
+    BuildNetworkParams, Configuration, KeystoreContainer, RpcHandlers, SpawnTasksParams, TaskManager,
+    config::ExecutorConfiguration,
+};
 use sc_transaction_pool::TransactionPoolHandle;
 use sc_transaction_pool_api::OffchainTransactionPoolFactory;
+use sp_blockchain::HeaderBackend as _;
+use sp_core::storage::Storage;
 use sp_runtime::{OpaqueExtrinsic, generic};
 
 use crate::{
     cli::{FinalizeAfter, Seal},
     error::NodeError,
-    finality, rpc, seal,
+    finality,
+    genesis::Genesis,
+    rpc, seal,
 };
 
 /// A block as the node sees it: extrinsics are bytes, and what is in them is the Wasm runtime's business.
 pub(crate) type Block = generic::Block<Header, OpaqueExtrinsic>;
 pub(crate) type Hash = pakit_runtime_mock::Hash;
-type Executor = WasmExecutor<sp_io::SubstrateHostFunctions>;
+pub(crate) type Executor = WasmExecutor<sp_io::SubstrateHostFunctions>;
 type Backend = sc_service::TFullBackend<Block>;
 pub(crate) type Client = sc_service::TFullClient<Block, RuntimeApi, Executor>;
 pub(crate) type Pool = TransactionPoolHandle<Block, Client>;
@@ -47,11 +55,28 @@ struct Parts {
     pool: Arc<Pool>,
 }
 
-/// Builds the node and starts it.
-pub(crate) fn start(config: Configuration, seal: Seal, finalize_after: FinalizeAfter) -> Result<Node, NodeError> {
-    let executor = sc_service::new_wasm_executor(&config.executor);
+/// Builds the node and starts it. Compiled Wasm is kept in `wasm_cache`, if given, so that the next start is quick.
+pub(crate) fn start(
+    config: Configuration,
+    preset: &str,
+    wasm_cache: Option<&Path>,
+    seal: Seal,
+    finalize_after: FinalizeAfter,
+) -> Result<Node, NodeError> {
+    let executor = executor(&config.executor, wasm_cache);
+    let backend = sc_service::new_db_backend::<Block>(config.db_config()).map_err(sc_service::Error::from)?;
+    let genesis_storage = if backend.blockchain().info().finalized_state.is_none() {
+        Genesis::new(&executor, pakit_runtime_mock::wasm_binary(), preset).build()?
+    } else {
+        // There is a chain already, and nobody asks for its beginning.
+        Storage::default()
+    };
+    let genesis = GenesisBlockBuilder::new_with_storage(genesis_storage, true, backend.clone(), executor.clone())
+        .map_err(sc_service::Error::from)?;
     let (client, backend, keystore, mut tasks) =
-        sc_service::new_full_parts::<Block, RuntimeApi, Executor>(&config, None, executor, Vec::new())?;
+        sc_service::new_full_parts_with_genesis_builder::<Block, RuntimeApi, Executor, _>(
+            &config, None, executor, backend, genesis, false,
+        )?;
     let client = Arc::new(client);
     let pool = sc_transaction_pool::Builder::new(tasks.spawn_essential_handle(), client.clone(), true.into())
         .with_options(config.transaction_pool.clone())
@@ -80,6 +105,17 @@ pub(crate) fn start(config: Configuration, seal: Seal, finalize_after: FinalizeA
     // The in-memory handlers hold parts of the node that must live as long as its tasks.
     tasks.keep_alive(rpc);
     Ok(Node { tasks, rpc_address })
+}
+
+fn executor(config: &ExecutorConfiguration, wasm_cache: Option<&Path>) -> Executor {
+    let builder = Executor::builder()
+        .with_execution_method(config.wasm_method)
+        .with_max_runtime_instances(config.max_runtime_instances)
+        .with_runtime_cache_size(config.runtime_cache_size);
+    match wasm_cache {
+        Some(folder) => builder.with_cache_path(folder).build(),
+        None => builder.build(),
+    }
 }
 
 /// Starts the client's own tasks, the RPC server and the offchain workers.

@@ -26,6 +26,8 @@ pub struct Node {
 /// The node's binary with a free port, unless the arguments say another.
 pub fn command<S: AsRef<OsStr>>(arguments: &[S]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pakit-dev-node"));
+    // Compiling the runtime takes seconds, and every test starts nodes.
+    command.env("PAKIT_NODE_WASM_CACHE", concat!(env!("CARGO_TARGET_TMPDIR"), "/wasm-cache"));
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
