@@ -228,11 +228,14 @@ fn another_dag_another_chain_and_another_head_are_refused_by_name() {
     assert_ne!(foreign.genesis(), node.genesis());
     let stranger = Reader::new(&scratch.path().join("stranger"), &foreign);
     assert!(stranger.refuses(&document, "0", &[]).contains("the chain has no DAG 0"));
-    other.copy_to(&scratch.path().join("third"));
-    let third = Pakit::new(scratch.path().join("fresh"));
+    let third = Pakit::new(scratch.path().join("third"));
     third.init();
     third.create_dag(&foreign.url());
-    assert_eq!(stranger.refuses(&document, "0", &[]).contains("another chain"), true);
+    let refused = stranger.refuses(&document, "0", &[]);
+    assert!(refused.contains("genesis"), "its lineage leads to another genesis: {refused}");
+    let mut short = document.clone();
+    short.as_object_mut().unwrap().remove("lineage");
+    assert_eq!(stranger.refuses(&short, "0", &[]), "the document names a DAG on another chain");
 }
 
 #[test]
@@ -274,7 +277,6 @@ fn every_changed_field_of_a_document_is_refused_against_the_chain() {
     for (pointer, words) in [
         ("/tree_head/size", &["not shown to be in the log", "no trusted head", "later log"][..]),
         ("/inclusion/leaf_index", &["place"]),
-        ("/consistency/size", &["later log", "no trusted head"]),
         ("/anchor/dag", &["DAG 1, not 0"]),
     ] {
         let mut changed = document.clone();
@@ -334,6 +336,9 @@ fn heads_are_kept_by_the_rule_and_older_proofs_still_verify() {
     let mut extended = prove(&pakit, &blocks[&3], &["--size", &old, "--consistent-with", &latest]);
     extended.as_object_mut().unwrap().remove("anchor");
     reader.accepts(&extended, "0", &["--finalized"]);
+    extended["consistency"]["size"] = json!(heads_by_anchor[&ANCHORS].0 + 1);
+    let refused = reader.refuses(&extended, "0", &[]);
+    assert!(refused.contains("no trusted head") || refused.contains("later log"), "{refused}");
     // A hint to another block of the chain, where the head was not known yet.
     let mut misled = document.clone();
     misled["anchor"]["block_number"] = json!(1);
