@@ -182,7 +182,9 @@ impl<C: Connect> AnchorWorker<C> {
     }
 
     fn deadline_over(&self, goal: &'static str, last_error: Option<String>) -> AnchorError {
+        // One that is finalized was for something before this.
         let newest = self.outbox.newest_rows(1).ok().and_then(|rows| rows.into_iter().next());
+        let newest = newest.filter(|row| row.state != RowState::Finalized);
         AnchorError::DeadlineOver {
             goal,
             seconds: self.config.deadline.as_secs(),

@@ -100,8 +100,16 @@ impl<C: Connect> AnchorWorker<C> {
         current: Option<Binding>,
     ) -> Result<(Option<Succession>, Option<BindingId>), AnchorError> {
         let chain = view.client.identity().genesis;
+        let dag = match (named, &current) {
+            (Some(named), _) => named,
+            (None, None) => return Err(AnchorError::NotBound),
+            (None, Some(binding)) if binding.chain != chain => {
+                let url = view.client.identity().url.clone();
+                return Err(AnchorError::WrongChain { url, expected: binding.chain, found: chain });
+            }
+            (None, Some(binding)) => binding.dag,
+        };
         let current = current.filter(|binding| binding.chain == chain);
-        let dag = named.or(current.as_ref().map(|binding| binding.dag)).ok_or(AnchorError::NotBound)?;
         let at = view.ends.best;
         let info = view.client.dag(dag, at).await?.ok_or(AnchorError::DagUnknown(dag))?;
         let account = key.account();
