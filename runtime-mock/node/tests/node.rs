@@ -12,7 +12,7 @@ use pakit_runtime_mock::{
 };
 use serde_json::{Value, json};
 use sp_keyring::Sr25519Keyring::{Alice, Bob};
-use sp_runtime::{generic::Era, traits::IdentifyAccount as _};
+use sp_runtime::generic::Era;
 use support::{Node, command};
 
 /// Long enough for a block to appear where none should.
@@ -46,7 +46,7 @@ fn transfer(genesis: Hash, nonce: u32) -> String {
     let payload = SignedPayload::from_raw(call, extension, implicit);
     let signature = payload.using_encoded(|bytes| Alice.sign(bytes));
     let (call, extension, _) = payload.deconstruct();
-    let signer = Alice.public().into_account();
+    let signer = Alice.to_account_id();
     let extrinsic = UncheckedExtrinsic::new_signed(call, signer.into(), signature.into(), extension);
     format!("0x{}", hex::encode(extrinsic.encode()))
 }

@@ -13,18 +13,18 @@ use std::{
 use serde_json::{Value, json};
 
 /// How long anything may take on a busy machine before the test says that it never happens.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(120);
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);
 
 /// A running node, killed when it goes out of scope.
-pub struct Node {
+pub(crate) struct Node {
     child: Child,
     address: SocketAddr,
 }
 
 /// The node's binary with a free port, unless the arguments say another.
-pub fn command<S: AsRef<OsStr>>(arguments: &[S]) -> Command {
+pub(crate) fn command<S: AsRef<OsStr>>(arguments: &[S]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pakit-dev-node"));
     // Compiling the runtime takes seconds, and every test starts nodes.
     command.env("PAKIT_NODE_WASM_CACHE", concat!(env!("CARGO_TARGET_TMPDIR"), "/wasm-cache"));
@@ -34,7 +34,7 @@ pub fn command<S: AsRef<OsStr>>(arguments: &[S]) -> Command {
 
 impl Node {
     /// Starts a node and waits for the line that says where it listens.
-    pub fn start<S: AsRef<OsStr>>(arguments: &[S]) -> Self {
+    pub(crate) fn start<S: AsRef<OsStr>>(arguments: &[S]) -> Self {
         let mut child = command(arguments).args(["--rpc-port", "0"]).stderr(Stdio::inherit()).spawn().unwrap();
         let out = child.stdout.take().unwrap();
         let (sender, lines) = mpsc::channel();
@@ -56,19 +56,19 @@ impl Node {
         Self { child, address }
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// The result of a call.
-    pub fn ask(&self, method: &str, parameters: Value) -> Value {
+    pub(crate) fn ask(&self, method: &str, parameters: Value) -> Value {
         let mut answer = self.call(method, parameters);
         assert!(answer.get("error").is_none(), "{method}: {answer}");
         answer["result"].take()
     }
 
     /// The whole answer to a call.
-    pub fn call(&self, method: &str, parameters: Value) -> Value {
+    pub(crate) fn call(&self, method: &str, parameters: Value) -> Value {
         let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}).to_string();
         let mut stream = TcpStream::connect_timeout(&self.address, ANSWER_MAX).unwrap();
         stream.set_read_timeout(Some(ANSWER_MAX)).unwrap();
@@ -88,18 +88,18 @@ impl Node {
     }
 
     /// The number of the best block.
-    pub fn best(&self) -> u64 {
+    pub(crate) fn best(&self) -> u64 {
         number(&self.ask("chain_getHeader", json!([])))
     }
 
     /// The number of the finalized block.
-    pub fn finalized(&self) -> u64 {
+    pub(crate) fn finalized(&self) -> u64 {
         let hash = self.ask("chain_getFinalizedHead", json!([]));
         number(&self.ask("chain_getHeader", json!([hash])))
     }
 
     /// Waits until the question is answered with yes.
-    pub fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+    pub(crate) fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         let start = Instant::now();
         while !holds(self) {
             assert!(start.elapsed() < PATIENCE, "never {what}");
@@ -108,13 +108,13 @@ impl Node {
     }
 
     /// Ends the process with SIGKILL, and returns when it is gone.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// Asks the process to end, with that signal, and waits for it.
-    pub fn stop(mut self, signal: &str) -> ExitStatus {
+    pub(crate) fn stop(mut self, signal: &str) -> ExitStatus {
         let killed = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
         assert!(killed.success());
         let start = Instant::now();
