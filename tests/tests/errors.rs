@@ -156,7 +156,10 @@ fn a_development_chain_that_was_started_anew_is_noticed() {
     let anchor_there = ["anchor", "--dev", "--url", &anew.url(), "--timeout", GIVE_UP_SECONDS];
     // It may still be catching up, so it is given the time.
     let complaint = pakit.complaint(3, anchor_there);
-    assert!(complaint.contains("the node has not reached a block yet that this repository saw finalized"), "{complaint}");
+    assert!(
+        complaint.contains("the node has not reached a block yet that this repository saw finalized"),
+        "{complaint}"
+    );
     // Another first block shows that it is not.
     let scratch = tempfile::tempdir().unwrap();
     let other = repository(&scratch);
