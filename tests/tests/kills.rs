@@ -242,6 +242,8 @@ impl Campaign {
         let now = self.stage(head);
         // What a dead node had in its pool is lost, and expires if nobody sends it again.
         let is_to_expire = is_nodes_turn && now == Stage::Nothing && self.lacks_expired();
+        let final_number = self.node.finalized();
+        let final_hash = self.node.block_hash(final_number);
         let (moment, mut anchoring) = if is_to_expire {
             (Moment::Seen(Stage::Prepared, Duration::ZERO), self.start_anchoring_with(ERAS[0]))
         } else {
@@ -251,51 +253,47 @@ impl Campaign {
             return self.note_end(anchoring.wait(), head);
         }
         if is_nodes_turn {
-            self.kill_node(anchoring, head, is_to_expire);
-        } else {
-            self.kill_pakit(anchoring, head);
+            self.node.kill9();
+            self.count(Victim::Node, head);
+            self.go_on_without_node(anchoring, head, is_to_expire);
+            assert_eq!(self.node.block_hash(final_number), final_hash, "what was finalized before the kill still is");
+        } else if let Some(done) = self.kill_pakit(anchoring, head) {
+            self.note_end(done, head);
         }
     }
 
-    fn kill_pakit(&mut self, anchoring: Running, head: Head) {
+    /// Kills the program, unless it ended by itself just before.
+    fn kill_pakit(&mut self, anchoring: Running, head: Head) -> Option<Done> {
         let done = anchoring.kill9();
         if done.signal.is_none() {
-            return self.note_end(done, head);
+            return Some(done);
         }
         self.count(Victim::Pakit, head);
+        None
     }
 
-    /// Kills the node; the program under which it vanishes dies with it, or soon after it came back, or goes on.
-    fn kill_node(&mut self, anchoring: Running, head: Head, is_to_expire: bool) {
-        let finalized = self.node.finalized();
-        let hash = self.node.block_hash(finalized);
-        self.node.kill9();
-        self.count(Victim::Node, head);
-        match self.rng.random_range(0..3) {
-            ending if ending == 0 || is_to_expire => {
-                self.kill_pakit(anchoring, head);
-                self.node.restart();
-                self.let_era_end();
-            }
-            1 => {
-                self.node.restart();
-                let moment = Moment::After(self.random(self.full));
-                self.finish_or_kill(anchoring, moment, head);
-            }
-            _ => {
-                self.node.restart();
-                let done = anchoring.wait();
-                self.note_end(done, head);
-            }
-        }
-        assert_eq!(self.node.block_hash(finalized), hash, "what was finalized before the kill still is");
-    }
-
-    fn finish_or_kill(&mut self, mut anchoring: Running, moment: Moment, head: Head) {
-        if self.wait_for(&mut anchoring, moment, head) {
-            self.kill_pakit(anchoring, head);
+    /// The program whose node vanished dies with it, or when it has come back, or goes on to the end.
+    fn go_on_without_node(&mut self, mut anchoring: Running, head: Head, is_to_expire: bool) {
+        let ended = if is_to_expire || self.rng.random_bool(0.3) {
+            let ended = self.kill_pakit(anchoring, head);
+            self.node.restart();
+            self.let_era_end();
+            ended
         } else {
-            self.note_end(anchoring.wait(), head);
+            self.node.restart();
+            let later = Moment::After(self.random(self.full));
+            if self.rng.random_bool(0.5) && self.wait_for(&mut anchoring, later, head) {
+                self.kill_pakit(anchoring, head)
+            } else {
+                Some(anchoring.wait())
+            }
+        };
+        let Some(done) = ended else { return };
+        // One that had not reached the node yet may give up.
+        if done.code == Some(3) && !done.stderr.contains("connected to") {
+            assert!(done.stderr.contains(&self.node.url()), "not about the node: {}", done.stderr);
+        } else {
+            self.note_end(done, head);
         }
     }
 
@@ -310,11 +308,8 @@ impl Campaign {
         }
     }
 
-    /// A run that nobody killed: it anchored the head, or it never reached a node that was dead.
+    /// A run that came to its end: it anchored the head.
     fn note_end(&mut self, done: Done, head: Head) {
-        if done.code == Some(3) && self.kills_of(Victim::Node) > 0 && !done.stderr.contains("connected to") {
-            return;
-        }
         let receipt = done.ok().object();
         assert_eq!(text(&receipt, "status"), "finalized");
         assert_eq!((receipt["size"].as_u64(), text(&receipt, "root")), (Some(head.size), head.root.to_string()));
@@ -347,8 +342,14 @@ impl Campaign {
         self.note_end(done, head);
         if self.kills_at(Stage::Finalized) < KILLS_PER_STAGE_MIN || self.rng.random_bool(0.05) {
             let moment = Moment::After(self.random(self.until_signed));
-            let anchoring = self.start_anchoring();
-            self.finish_or_kill(anchoring, moment, head);
+            let mut anchoring = self.start_anchoring();
+            if self.wait_for(&mut anchoring, moment, head) {
+                if let Some(done) = self.kill_pakit(anchoring, head) {
+                    self.note_end(done, head);
+                }
+            } else {
+                self.note_end(anchoring.wait(), head);
+            }
         }
     }
 
