@@ -113,7 +113,7 @@ fn bare_sqlite(path: &Path, blocks: u64) {
         let txn = connection.transaction().unwrap();
         {
             let mut insert = txn.prepare_cached("INSERT INTO rows (hash, payload) VALUES (?1, ?2)").unwrap();
-            batch.iter().for_each(|(payload, hash)| drop(insert.execute((hash, payload)).unwrap()));
+            batch.iter().for_each(|(payload, hash)| assert_eq!(insert.execute((hash, payload)).unwrap(), 1));
         }
         txn.commit().unwrap();
     }

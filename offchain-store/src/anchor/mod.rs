@@ -29,13 +29,13 @@ mod search;
 pub mod subxt;
 mod worker;
 
+pub use self::subxt::{SubxtClient, SubxtConnector};
 pub use self::{
     client::{ChainClient, ChainError, Connect},
     error::{AnchorError, NotExtending},
     heads::{AnchorRef, HeadSource, TrustedHead, TrustedHeadError, find_trusted_head},
     key::{KeyError, KeySource, SigningKey},
     progress::{AnchorConfig, AnchorProgress, AnchorReceipt, DagReceipt, RecordReceipt, Until},
-    subxt::{SubxtClient, SubxtConnector},
     worker::{AnchorWorker, ProgressSink},
 };
 pub use crate::sqlite::outbox::{
