@@ -147,7 +147,7 @@ fn rpc(listen_addr: SocketAddr) -> RpcConfiguration {
         rate_limit_whitelisted_ips: Vec::new(),
         cors: cors.clone(),
         // It listens on this machine only, and tests need the calls that make and finalize blocks.
-        rpc_methods: RpcMethods::Unsafe.into(),
+        rpc_methods: RpcMethods::Unsafe,
         is_optional: false,
         // Another port than the one asked for would leave a client talking to a stranger's node.
         retry_random_port: false,

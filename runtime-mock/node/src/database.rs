@@ -103,8 +103,11 @@ impl ChainDb {
     }
 }
 
+/// What ParityDB does in one column.
+type ColumnOperation = (ColId, Operation<Vec<u8>, Vec<u8>>);
+
 /// A change as ParityDB says it.
-fn operation(change: Change<H256>) -> Result<(ColId, Operation<Vec<u8>, Vec<u8>>), CommitError> {
+fn operation(change: Change<H256>) -> Result<ColumnOperation, CommitError> {
     let existing = |column: ColumnId| {
         let known = ColId::try_from(column).ok().filter(|column| *column < columns::COUNT);
         known.ok_or(CommitError::NoColumn(column))

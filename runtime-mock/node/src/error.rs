@@ -38,13 +38,20 @@ pub(crate) enum NodeError {
     Genesis(#[from] GenesisError),
     /// The client could not be built, or an essential part of it ended.
     #[error("the node failed")]
-    Service(#[from] sc_service::Error),
+    Service(#[source] Box<sc_service::Error>),
     /// The RPC server runs but tells no address.
     #[error("the RPC server has no address")]
     NoRpcAddress,
     /// Standard output is closed.
     #[error("cannot write to standard output")]
     Announce(#[source] io::Error),
+}
+
+impl From<sc_service::Error> for NodeError {
+    fn from(error: sc_service::Error) -> Self {
+        // Several times the size of everything else here.
+        Self::Service(Box::new(error))
+    }
 }
 
 /// The error and all that caused it, on one line.

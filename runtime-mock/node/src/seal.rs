@@ -21,9 +21,8 @@ const NOTIFICATIONS_MAX: usize = 1_024;
 pub(crate) async fn on_transactions(pool: Arc<Pool>, mut engine: mpsc::Sender<EngineCommand<Hash>>) {
     let mut imported = pool.import_notification_stream();
     loop {
-        match tokio::time::timeout(RECHECK, imported.next()).await {
-            Ok(None) => return,
-            Ok(Some(_)) | Err(_) => {}
+        if let Ok(None) = tokio::time::timeout(RECHECK, imported.next()).await {
+            return;
         }
         for _ in 1..NOTIFICATIONS_MAX {
             if imported.next().now_or_never().flatten().is_none() {

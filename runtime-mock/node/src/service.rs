@@ -125,7 +125,7 @@ fn serve(
     keystore: &KeystoreContainer,
     tasks: &mut TaskManager,
     engine: mpsc::Sender<EngineCommand<Hash>>,
-) -> Result<RpcHandlers, sc_service::Error> {
+) -> Result<RpcHandlers, NodeError> {
     let Parts { client, backend, pool } = parts;
     let (network, system_rpc_tx, tx_handler_controller, sync_service, _bitswap) =
         sc_service::build_network::<_, NetworkWorker<Block, Hash>, _, _, _>(BuildNetworkParams {
@@ -157,10 +157,12 @@ fn serve(
         // This node calls nobody.
         enable_http_requests: false,
         custom_extensions: |_| Vec::new(),
-    })?;
+    })
+    .map_err(sc_service::Error::from)?;
     let work = workers.run(client.clone(), tasks.spawn_handle()).boxed();
     tasks.spawn_handle().spawn("offchain-workers", Some("offchain-worker"), work);
 
+    #[allow(clippy::result_large_err, reason = "sc-service demands this error of the closure")]
     let extensions = {
         let (client, pool) = (client.clone(), pool.clone());
         Box::new(move |_| {
@@ -168,7 +170,7 @@ fn serve(
                 .map_err(|error| sc_service::Error::Application(error.into()))
         })
     };
-    sc_service::spawn_tasks(SpawnTasksParams {
+    Ok(sc_service::spawn_tasks(SpawnTasksParams {
         config,
         client: client.clone(),
         backend: backend.clone(),
@@ -182,7 +184,7 @@ fn serve(
         sync_service,
         telemetry: None,
         tracing_execute_block: None,
-    })
+    })?)
 }
 
 /// Starts the engine, which makes and finalizes blocks as it is commanded.
