@@ -466,7 +466,7 @@ mod tests {
 
     #[test]
     fn no_two_verify_errors_read_the_same() {
-        let texts: BTreeSet<_> = ALL.iter().map(alloc::string::ToString::to_string).collect();
+        let texts: BTreeSet<_> = ALL.iter().map(ToString::to_string).collect();
         assert_eq!(texts.len(), ALL.len());
     }
 
