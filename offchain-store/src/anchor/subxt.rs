@@ -1,6 +1,6 @@
 //! The chain client over subxt: the one file that names subxt's types.
 //!
-//! What travels is kept apart from what is understood. Every question goes out through [`Rpc`], where each failure is the
+//! What travels is kept apart from what is understood. Every question goes out through `Rpc`, where each failure is the
 //! node's or the connection's; encoding and decoding happen offline against the metadata of the runtime at the block asked
 //! about, where each failure is a misfit between that runtime and this program. So an error always tells which it is.
 
