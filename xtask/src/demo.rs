@@ -4,7 +4,7 @@
 //! Each step is checked; the first thing that is not as expected ends the demo with an error. It leaves nothing behind.
 
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     process::Stdio,
     time::{Duration, Instant},
@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::{
     process::{self, Background, Scratch},
     setup,
-    test::target_folder,
+    test::{BIN_DIR_ENV, target_folder},
     text::{bytes, duration},
 };
 
@@ -54,9 +54,13 @@ pub(crate) fn run(folder: Option<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// Builds the node and `pakit`; returns the folder they are in.
+/// Builds the node and `pakit`, unless the environment names a folder with both; returns the folder they are in.
 fn build() -> Result<PathBuf> {
     let environment = setup::ensure()?;
+    if let Some(folder) = env::var_os(BIN_DIR_ENV) {
+        println!("With the pakit and the development node in {BIN_DIR_ENV}.");
+        return Ok(PathBuf::from(folder));
+    }
     println!("Building pakit and its development node (release; the first time takes a while) ...");
     let arguments = ["build", "--locked", "--release", "--package", "offchain-store", "--package", "pakit-dev-node"];
     process::run(&mut environment.cargo(&arguments))?;
@@ -290,7 +294,7 @@ impl Demo<'_> {
         let mut command = process::command(&self.binaries.join("pakit").to_string_lossy());
         command.current_dir(folder).arg("--json");
         // The user's own settings are not the demo's.
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PAKIT_")) {
+        for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PAKIT_")) {
             command.env_remove(name);
         }
         if let Some(repository) = repository {
@@ -338,9 +342,12 @@ impl Answered {
         );
         let valid = self.answers.last().is_some_and(|answer| answer["valid"] == true);
         ensure!(!valid, "`{}` was refused, and yet says valid", self.typed);
-        let reason = self.stderr.lines().find(|line| !line.trim().is_empty());
+        // A verdict is a result and says its reason there; everything else is the last line on standard error,
+        // after notes on how things went.
+        let verdict = self.answers.last().and_then(|answer| answer["refusal"].as_str());
+        let reason = verdict.or_else(|| self.stderr.lines().rfind(|line| !line.trim().is_empty()));
         let reason = reason.with_context(|| format!("`{}` was refused without a reason", self.typed))?;
-        Ok(format!("refused ({ended}): {}", reason.trim_start_matches("error: ")))
+        Ok(format!("refused ({ended}): {}", reason.trim_start_matches("pakit: ")))
     }
 }
 
@@ -461,7 +468,7 @@ mod tests {
     #[test]
     fn only_a_refusal_with_its_exit_code_and_a_reason_counts() {
         let invalid = serde_json::json!({"valid": false});
-        let refusal = answered(1, vec![invalid], "error: the content is another").refused(1).unwrap();
+        let refusal = answered(1, vec![invalid], "pakit: the content is another").refused(1).unwrap();
         assert_eq!(refusal, "refused (exit code 1): the content is another");
         assert!(answered(0, vec![], "").refused(1).is_err());
         assert!(answered(101, vec![], "panicked").refused(1).is_err());

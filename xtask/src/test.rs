@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Where the end-to-end tests find `pakit` and `pakit-dev-node`.
-const BIN_DIR_ENV: &str = "PAKIT_BIN_DIR";
+pub(crate) const BIN_DIR_ENV: &str = "PAKIT_BIN_DIR";
 
 /// How a step went.
 enum Outcome {
