@@ -15,6 +15,7 @@ mod record;
 mod retire;
 mod try_state;
 mod views;
+mod weights;
 
 use crate::{Error, Event, HoldReason, mock::*};
 use archive::{Archive, bytes_of, hash_of, header_after};

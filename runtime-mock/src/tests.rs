@@ -178,8 +178,6 @@ fn a_transfer_costs_a_small_part_of_one_unit_and_more_when_it_is_longer() {
     });
 }
 
-// With benchmarks this crate is only tested natively; its Wasm is built and run without them.
-#[cfg(not(feature = "runtime-benchmarks"))]
 #[test]
 fn the_wasm_was_built() {
     // What is in it, the development node's tests ask of it.

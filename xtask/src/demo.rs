@@ -14,9 +14,9 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::{
+    build,
     process::{self, Background, Scratch},
-    setup,
-    test::{BIN_DIR_ENV, target_folder},
+    test::BIN_DIR_ENV,
     text::{bytes, duration},
 };
 
@@ -38,7 +38,7 @@ pub(crate) fn run(folder: Option<PathBuf>) -> Result<()> {
         folder.map(|folder| folder.canonicalize().with_context(|| format!("cannot open {}", folder.display())));
     let folder = folder.transpose()?;
     ensure!(folder.as_ref().is_none_or(|folder| folder.is_dir()), "not a folder: give the demo a folder to store");
-    let binaries = build()?;
+    let binaries = binaries()?;
     process::clean_up_when_interrupted()?;
 
     let start = Instant::now();
@@ -54,17 +54,13 @@ pub(crate) fn run(folder: Option<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// Builds the node and `pakit`, unless the environment names a folder with both; returns the folder they are in.
-fn build() -> Result<PathBuf> {
-    let environment = setup::ensure()?;
+/// The folder with the node and `pakit`: the one the environment names, or that of a build.
+fn binaries() -> Result<PathBuf> {
     if let Some(folder) = env::var_os(BIN_DIR_ENV) {
         println!("With the pakit and the development node in {BIN_DIR_ENV}.");
         return Ok(PathBuf::from(folder));
     }
-    println!("Building pakit and its development node (release; the first time takes a while) ...");
-    let arguments = ["build", "--locked", "--release", "--package", "offchain-store", "--package", "pakit-dev-node"];
-    process::run(&mut environment.cargo(&arguments))?;
-    Ok(target_folder()?.join("release"))
+    build::binaries()
 }
 
 /// Copies what git tracks in this checkout, so that build outputs and git's own data stay out of the demo.

@@ -3,6 +3,7 @@
 //! Every recipe works from any folder of the checkout and first sets up what it needs.
 
 mod bench;
+mod build;
 mod demo;
 mod process;
 mod setup;
@@ -26,6 +27,8 @@ struct Cli {
 enum Recipe {
     /// Make this machine able to build everything; the other recipes do it by themselves.
     Setup,
+    /// Build the programs for use: `pakit` and `pakit-dev-node` in `target/release`.
+    Build,
     /// Store a folder, anchor it on a development chain, verify a file against the chain, and see tampering refused.
     Demo {
         /// What to store; by default the files of this checkout that git tracks.
@@ -62,6 +65,7 @@ enum Recipe {
 fn main() -> ExitCode {
     let result = match Cli::parse().recipe {
         Recipe::Setup => setup::run(),
+        Recipe::Build => build::run(),
         Recipe::Demo { folder } => demo::run(folder),
         Recipe::Test { keep_going } => test::run(keep_going),
         Recipe::Bench { only, blocks, folder } => bench::run_benches(only, blocks, folder),
