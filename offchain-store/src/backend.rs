@@ -84,6 +84,31 @@ pub struct LogNode {
     pub hash: Digest,
 }
 
+/// A block as far as it matters to those that build on it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ParentInfo {
+    /// Its place in the log.
+    pub leaf_index: u64,
+    /// Its identity.
+    pub block_hash: BlockHash,
+    /// Its depth.
+    pub depth: u32,
+    /// Its time in Unix milliseconds.
+    pub timestamp_ms: u64,
+}
+
+impl From<&DagBlock> for ParentInfo {
+    fn from(block: &DagBlock) -> Self {
+        let header = block.header();
+        Self {
+            leaf_index: header.leaf_index,
+            block_hash: block.block_hash(),
+            depth: header.depth,
+            timestamp_ms: header.timestamp_ms,
+        }
+    }
+}
+
 /// Everything that becomes visible at once, or not at all. Applied in the order of the fields.
 #[derive(Clone, Default, Debug)]
 pub struct WriteBatch {
@@ -200,6 +225,11 @@ pub trait DagBackend: Send + Sync {
     /// The block at a place in the log. Its header was checked against its stored block hash.
     fn block(&self, leaf_index: u64) -> Result<Option<DagBlock>, BackendError>;
 
+    /// What a block is asked that another one builds on. Its header need not have been checked against the block hash.
+    fn parent(&self, leaf_index: u64) -> Result<Option<ParentInfo>, BackendError> {
+        Ok(self.block(leaf_index)?.as_ref().map(ParentInfo::from))
+    }
+
     /// Where a block stands in the log.
     fn find_block(&self, block_hash: &BlockHash) -> Result<Option<u64>, BackendError>;
 
@@ -266,4 +296,9 @@ pub trait DagBackend: Send + Sync {
 
     /// Hashes of all kept chunks, in ascending order of the hashes, for audits.
     fn chunk_hashes(&self, after: Option<ContentHash>, limit: usize) -> Result<Vec<ContentHash>, BackendError>;
+
+    /// Checks what the other questions do not show: whether what the backend keeps in order to find things is whole.
+    fn check_indexes(&self) -> Result<(), BackendError> {
+        Ok(())
+    }
 }

@@ -1,6 +1,9 @@
 //! [`DagBlock`], a block as the store hands it out, and [`DagBuilder`], which makes the header of a new one.
 
-use crate::{backend::BlockKey, cid::Cid};
+use crate::{
+    backend::{BlockKey, ParentInfo},
+    cid::Cid,
+};
 use pakit_primitives::{
     BlockHash, Compression, ContentHash, Header, HeaderError, MetadataHash, Parent, Parents, SoftwareHasher,
     header::hash_header_bytes,
@@ -130,15 +133,22 @@ impl DagBuilder {
 
     /// The first block of a DAG.
     pub fn genesis(&self, content: NewBlock, clock_ms: u64) -> Result<DagBlock, HeaderError> {
-        self.block(content, clock_ms, &[])
+        self.on(content, clock_ms, &[])
     }
 
     /// The next block, on `parents` in any order. Time is that of the clock, or of the latest parent if that is later.
     pub fn block(&self, content: NewBlock, clock_ms: u64, parents: &[DagBlock]) -> Result<DagBlock, HeaderError> {
-        let mut named: Vec<Parent> = parents.iter().map(DagBlock::as_parent).collect();
+        let parents: Vec<ParentInfo> = parents.iter().map(ParentInfo::from).collect();
+        self.on(content, clock_ms, &parents)
+    }
+
+    /// The same, of what is known of the parents.
+    pub fn on(&self, content: NewBlock, clock_ms: u64, parents: &[ParentInfo]) -> Result<DagBlock, HeaderError> {
+        let name = |info: &ParentInfo| Parent { leaf_index: info.leaf_index, block_hash: info.block_hash };
+        let mut named: Vec<Parent> = parents.iter().map(name).collect();
         named.sort_unstable_by_key(|parent| parent.leaf_index);
-        let depth = parents.iter().map(|parent| parent.header.depth.saturating_add(1)).max().unwrap_or(0);
-        let timestamp_ms = parents.iter().map(|parent| parent.header.timestamp_ms).fold(clock_ms, u64::max);
+        let depth = parents.iter().map(|parent| parent.depth.saturating_add(1)).max().unwrap_or(0);
+        let timestamp_ms = parents.iter().map(|parent| parent.timestamp_ms).fold(clock_ms, u64::max);
         DagBlock::new(Header {
             leaf_index: self.leaf_index,
             parents: Parents::from_slice(&named)?,

@@ -169,6 +169,8 @@ impl Checker<'_> {
             self.find_surplus_edges()?;
         }
         self.check_chunks()?;
+        let indexes = self.backend.check_indexes();
+        self.read(indexes, || "the indexes".into());
         self.compare_totals();
         // The end is told even where the last steps were not.
         (self.progress)(self.steps, self.steps)

@@ -4,7 +4,8 @@
 
 use crate::{
     backend::{
-        BackendError, BlockKey, ChunkRef, DagBackend, NewContent, PayloadInfo, StagingId, StoredChunk, WriteBatch,
+        BackendError, BlockKey, ChunkRef, DagBackend, NewContent, ParentInfo, PayloadInfo, StagingId, StoredChunk,
+        WriteBatch,
     },
     block::{DagBlock, DagBuilder, NewBlock},
     log::{LogAppendError, LogAppender, LogReadError},
@@ -324,21 +325,33 @@ impl Committer {
 
     /// A block of the log, committed or not.
     fn block_at(&self, leaf_index: u64) -> Result<DagBlock, CommitError> {
-        let committed = self.builder.leaf_index() - self.batch.blocks.len() as u64;
-        match leaf_index.checked_sub(committed) {
-            Some(at) => self.batch.blocks.get(at as usize).cloned(),
+        let block = match self.uncommitted(leaf_index) {
+            Some(block) => Some(block.clone()),
             None => self.backend.block(leaf_index)?,
-        }
-        .ok_or(CommitError::MissingParent(leaf_index))
+        };
+        block.ok_or(CommitError::MissingParent(leaf_index))
+    }
+
+    fn parent_at(&self, leaf_index: u64) -> Result<ParentInfo, CommitError> {
+        let info = match self.uncommitted(leaf_index) {
+            Some(block) => Some(block.into()),
+            None => self.backend.parent(leaf_index)?,
+        };
+        info.ok_or(CommitError::MissingParent(leaf_index))
+    }
+
+    fn uncommitted(&self, leaf_index: u64) -> Option<&DagBlock> {
+        let committed = self.builder.leaf_index() - self.batch.blocks.len() as u64;
+        self.batch.blocks.get(usize::try_from(leaf_index.checked_sub(committed)?).ok()?)
     }
 
     /// Makes the next block of the log.
     fn append(&mut self, content: NewBlock) -> Result<DagBlock, CommitError> {
         let parents = parents::select(self.strategy, &self.overlay, &mut self.rng)?
             .into_iter()
-            .map(|leaf_index| self.block_at(leaf_index))
+            .map(|leaf_index| self.parent_at(leaf_index))
             .collect::<Result<Vec<_>, _>>()?;
-        let block = self.builder.block(content, clock_ms()?, &parents)?;
+        let block = self.builder.on(content, clock_ms()?, &parents)?;
         self.builder.advance(&block);
         self.overlay.append(&block);
         self.log.append(&block, &mut self.batch.log_nodes)?;

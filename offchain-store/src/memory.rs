@@ -107,12 +107,8 @@ impl Known for State {
     }
 
     fn parent(&self, leaf_index: u64) -> Result<Option<ParentRow>, BackendError> {
-        Ok(self.block(leaf_index).map(|block| ParentRow {
-            block_hash: block.block_hash(),
-            depth: block.header().depth,
-            timestamp_ms: block.header().timestamp_ms,
-            is_frontier: self.frontier.contains(&leaf_index),
-        }))
+        let is_frontier = self.frontier.contains(&leaf_index);
+        Ok(self.block(leaf_index).map(|block| ParentRow { info: block.into(), is_frontier }))
     }
 
     fn has_metadata(&self, hash: &MetadataHash) -> Result<bool, BackendError> {
@@ -151,7 +147,9 @@ impl State {
         }
         self.edges.extend(plan.edges);
         self.frontier.extend(plan.frontier_joined);
-        self.frontier.retain(|leaf_index| !plan.frontier_left.contains(leaf_index));
+        for leaf_index in plan.frontier_left {
+            self.frontier.remove(&leaf_index);
+        }
         for node in plan.log_nodes {
             if let Some(number) = node_number(node.level, node.index) {
                 self.log_nodes.insert(number, node.hash);

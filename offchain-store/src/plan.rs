@@ -8,11 +8,14 @@
 //! names chunks that hold bytes.
 
 use crate::{
-    backend::{BackendError, ChunkRef, LogNode, NewContent, PayloadInfo, StagingId, StoredChunk, Totals, WriteBatch},
+    backend::{
+        BackendError, ChunkRef, LogNode, NewContent, ParentInfo, PayloadInfo, StagingId, StoredChunk, Totals,
+        WriteBatch,
+    },
     block::DagBlock,
 };
 use pakit_primitives::{
-    BlockHash, ContentHash, MetadataHash,
+    ContentHash, MetadataHash,
     hasher::Digest,
     header::{LEAVES_MAX, SIZE_LIMIT},
 };
@@ -47,9 +50,7 @@ pub(crate) struct PayloadRow {
 /// What is checked of a parent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ParentRow {
-    pub(crate) block_hash: BlockHash,
-    pub(crate) depth: u32,
-    pub(crate) timestamp_ms: u64,
+    pub(crate) info: ParentInfo,
     /// Whether nothing builds on it yet.
     pub(crate) is_frontier: bool,
 }
@@ -441,13 +442,13 @@ impl<'a, K: Known> Planner<'a, K> {
                     .ok_or(BackendError::BatchMisfit("a block names a parent that is not there"))?,
             };
             self.parents.insert(parent.leaf_index, row);
-            if row.block_hash != parent.block_hash {
+            if row.info.block_hash != parent.block_hash {
                 return Err(BackendError::BatchMisfit("a block names a parent by another hash"));
             }
-            if header.timestamp_ms < row.timestamp_ms {
+            if header.timestamp_ms < row.info.timestamp_ms {
                 return Err(BackendError::BatchMisfit("a block is older than its parent"));
             }
-            depth = depth.max(row.depth.saturating_add(1));
+            depth = depth.max(row.info.depth.saturating_add(1));
         }
         if header.depth == depth {
             Ok(())
@@ -481,13 +482,7 @@ impl<'a, K: Known> Planner<'a, K> {
             }
         }
         self.plan.frontier_joined.insert(leaf_index);
-        let row = ParentRow {
-            block_hash: block.block_hash(),
-            depth: block.header().depth,
-            timestamp_ms: block.header().timestamp_ms,
-            is_frontier: true,
-        };
-        self.parents.insert(leaf_index, row);
+        self.parents.insert(leaf_index, ParentRow { info: block.into(), is_frontier: true });
     }
 }
 

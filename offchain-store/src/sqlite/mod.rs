@@ -5,18 +5,22 @@
 //! | `schema.rs` | the tables, their legend and their versions |
 //! | `connection.rs` | how connections are opened and set up |
 //! | `read.rs`, `write.rs` | the questions and the changes |
-//! | `existence.rs` | the saved existence filter |
+//! | `derived.rs` | what is derived from the rows to find them: existence filter, indexes, counts of children |
+//! | `runs.rs` | the indexes as sorted runs |
+//! | `parent_cache.rs` | what blocks ask of their parents, in memory |
 //! | `outbox.rs` | the tables of anchors |
 //!
 //! One process writes, and holds the file `lock` for it; any number read meanwhile. A commit is one transaction of
 //! SQLite's write-ahead log and, with [`Fsync::Full`], on the disk when it returns.
 
 mod connection;
-mod existence;
+mod derived;
 mod fault;
 pub mod outbox;
+mod parent_cache;
 mod read;
 mod rows;
+mod runs;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -25,20 +29,21 @@ mod write;
 use fault::Result;
 
 use crate::{
-    backend::{BackendError, BlockKey, ChunkRef, DagBackend, PayloadInfo, StoredChunk, Totals, WriteBatch},
+    backend::{BackendError, BlockKey, ChunkRef, DagBackend, ParentInfo, PayloadInfo, StoredChunk, Totals, WriteBatch},
     block::DagBlock,
     plan::{Plan, Stagings},
 };
 use connection::{Pool, Sight};
-use existence::Existence;
+use derived::{Additions, Derived};
 use pakit_primitives::{BlockHash, ContentHash, MetadataHash, hasher::Digest};
+use parent_cache::ParentCache;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::{
     fs::{File, TryLockError},
     io,
     ops::RangeInclusive,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::Duration,
 };
 
@@ -109,7 +114,9 @@ impl Default for Options {
 #[derive(Debug)]
 pub struct SqliteBackend {
     dir: PathBuf,
-    existence: Existence,
+    /// What is derived from the rows. A writer changes it with each commit; other processes' commits are followed.
+    derived: RwLock<Derived>,
+    parents: ParentCache,
     // Closed before the writer, whose connection then is the last one and empties the write-ahead log.
     readers: Pool,
     writer: Option<Mutex<Writer>>,
@@ -122,8 +129,6 @@ struct Writer {
     connection: Connection,
     /// Contents that are being written.
     stagings: Stagings,
-    /// Keys that the existence filter had when it was saved.
-    saved_keys: u64,
 }
 
 impl SqliteBackend {
@@ -182,9 +187,13 @@ impl SqliteBackend {
             return Err(BackendError::ReadOnly(dir.to_owned()).into());
         }
         schema::verify(&connection)?;
+        let snapshot = connection.unchecked_transaction()?;
+        let derived = Derived::of_reader(&snapshot)?;
+        drop(snapshot);
         Ok(Self {
             dir: dir.to_owned(),
-            existence: Existence::of_reader(connection)?,
+            derived: RwLock::new(derived),
+            parents: ParentCache::new(0),
             readers: Pool::new(path, sight, *options),
             writer: None,
             _lock: None,
@@ -207,11 +216,12 @@ impl SqliteBackend {
             }
             txn.commit()?;
         }
-        let (existence, saved_keys) = Existence::of_writer(&connection)?;
-        let writer = Writer { connection, stagings: Stagings::new(), saved_keys };
+        let derived = Derived::of_writer(&mut connection)?;
+        let writer = Writer { connection, stagings: Stagings::new() };
         Ok(Self {
             dir: dir.to_owned(),
-            existence,
+            derived: RwLock::new(derived),
+            parents: ParentCache::new(options.cache_bytes / 2),
             readers: Pool::new(path, Sight::Shared, *options),
             writer: Some(Mutex::new(writer)),
             _lock: Some(lock),
@@ -257,29 +267,80 @@ impl SqliteBackend {
         Ok(writer.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    // What is in memory changes in steps that cannot panic half way, and is only added to.
+    fn derived(&self) -> RwLockReadGuard<'_, Derived> {
+        self.derived.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn derived_mut(&self) -> RwLockWriteGuard<'_, Derived> {
+        self.derived.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks a snapshot of the tables something that takes what is derived from them: as much as the snapshot shows.
+    fn ask<T>(&self, question: impl Fn(&Connection, &Derived) -> Result<T>) -> Answer<T> {
+        self.read(|connection| {
+            loop {
+                let snapshot = connection.unchecked_transaction()?;
+                let position = derived::position(&snapshot)?;
+                let derived = self.derived();
+                if derived.fits(&position) {
+                    return question(&snapshot, &derived);
+                }
+                let is_behind = derived.position().generation <= position.generation;
+                drop(derived);
+                match self.writer {
+                    // A commit has just ended, and its thread is about to add it to what is derived.
+                    Some(_) => std::thread::yield_now(),
+                    None if is_behind => self.derived_mut().catch_up(&snapshot)?,
+                    // Another thread has seen a later state, as the next snapshot will.
+                    None => {}
+                }
+            }
+        })
+    }
+
     /// Answers a question about a hash; without the tables, where the existence filter knows the answer.
-    fn read_by_hash<T: Default>(
+    fn ask_by_hash<T: Default>(
         &self,
         hash: &Digest,
-        question: impl FnOnce(&Connection) -> Result<T>,
-    ) -> std::result::Result<T, BackendError> {
-        match self.existence.may_contain(hash).map_err(|fault| fault.in_repository(&self.dir))? {
-            true => self.read(question),
-            false => Ok(T::default()),
+        question: impl Fn(&Connection, &Derived) -> Result<T>,
+    ) -> Answer<T> {
+        if self.writer.is_some() && !self.derived().may_contain(hash) {
+            return Ok(T::default());
         }
+        self.ask(|connection, derived| match derived.may_contain(hash) {
+            true => question(connection, derived),
+            false => Ok(T::default()),
+        })
     }
 
     fn commit_batch(&self, writer: &mut Writer, batch: WriteBatch) -> Result<()> {
         let txn = writer.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let tables = write::Tables { connection: &txn, existence: &self.existence, dir: &self.dir };
+        // Only this changes it, and holds the writer: between the locks nothing moves.
+        let derived = self.derived();
+        let tables = write::Tables { connection: &txn, derived: &derived, parents: &self.parents, dir: &self.dir };
         let plan = Plan::new(&tables, &writer.stagings, batch)?;
-        write::apply(&txn, &plan)?;
-        // Before the commit, so that nobody who sees it is told otherwise. If it fails, the filter only says "maybe" more.
-        self.existence.insert(plan.new_keys());
-        let saved_keys = self.existence.save_if_due(&txn, writer.saved_keys)?;
-        txn.commit()?;
+        let additions = Additions::of_plan(&plan);
+        write::apply(&txn, &plan, &derived, &additions)?;
+        drop(derived);
+        // Before the commit, so that nobody who sees it is told otherwise.
+        self.derived_mut().note(plan.new_keys());
+        let position = derived::position(&txn)?;
+        let derived = self.derived();
+        if derived.is_save_due(position) {
+            let saved = derived.save_with(&txn, &additions, position)?;
+            drop(derived);
+            // Locked over the commit: it takes away the pages of runs that were merged.
+            let mut derived = self.derived_mut();
+            txn.commit()?;
+            derived.saved_is(saved, additions, position);
+        } else {
+            drop(derived);
+            txn.commit()?;
+            self.derived_mut().add(additions, position);
+        }
+        self.parents.keep(plan.blocks.iter().map(|planned| (&planned.block).into()));
         writer.stagings = plan.stagings;
-        writer.saved_keys = saved_keys.unwrap_or(writer.saved_keys);
         Ok(())
     }
 }
@@ -295,34 +356,46 @@ impl DagBackend for SqliteBackend {
         self.read(|connection| read::block(connection, leaf_index))
     }
 
+    fn parent(&self, leaf_index: u64) -> Answer<Option<ParentInfo>> {
+        self.parents.get_or_read(leaf_index, || self.read(|connection| read::parent(connection, leaf_index)))
+    }
+
     fn find_block(&self, block_hash: &BlockHash) -> Answer<Option<u64>> {
-        self.read_by_hash(block_hash.as_bytes(), |connection| read::find_block(connection, block_hash))
+        self.ask_by_hash(block_hash.as_bytes(), |connection, derived| read::find_block(connection, derived, block_hash))
     }
 
     fn find_key(&self, key: &BlockKey) -> Answer<Option<u64>> {
-        self.read_by_hash(key.content_hash.as_bytes(), |connection| read::find_key(connection, key))
+        self.ask_by_hash(key.content_hash.as_bytes(), |connection, derived| read::find_key(connection, derived, key))
     }
 
     fn find_content(&self, content_hash: &ContentHash, after: Option<u64>, limit: usize) -> Answer<Vec<u64>> {
-        self.read_by_hash(content_hash.as_bytes(), |connection| {
-            read::find_content(connection, content_hash, after, limit)
+        self.ask_by_hash(content_hash.as_bytes(), |connection, derived| {
+            read::find_content(connection, derived, content_hash, after, limit)
         })
     }
 
     fn log_node(&self, level: u32, index: u64) -> Answer<Option<Digest>> {
-        self.read(|connection| read::log_node(connection, level, index))
+        match level {
+            0 => self.read(|connection| read::block_hash_at(connection, index)),
+            _ => self.ask(|connection, derived| read::log_node(connection, derived, level, index)),
+        }
     }
 
     fn children(&self, leaf_index: u64, after: Option<u64>, limit: usize) -> Answer<Vec<u64>> {
-        self.read(|connection| read::children(connection, leaf_index, after, limit))
+        self.ask(|connection, derived| read::children(connection, derived, leaf_index, after, limit))
     }
 
     fn child_count(&self, leaf_index: u64) -> Answer<u64> {
-        self.read(|connection| read::child_count(connection, leaf_index))
+        if self.writer.is_some()
+            && let Some(count) = self.derived().exact_child_count(leaf_index)
+        {
+            return Ok(count);
+        }
+        self.ask(|connection, derived| derived.child_count(connection, leaf_index))
     }
 
     fn frontier(&self, after: Option<u64>, limit: usize) -> Answer<Vec<u64>> {
-        self.read(|connection| read::frontier(connection, after, limit))
+        self.ask(|_, derived| Ok(derived.frontier(after, limit)))
     }
 
     fn by_depth(
@@ -331,7 +404,7 @@ impl DagBackend for SqliteBackend {
         after: Option<(u32, u64)>,
         limit: usize,
     ) -> Answer<Vec<(u32, u64)>> {
-        self.read(|connection| read::by_depth(connection, depths, after, limit))
+        self.ask(|connection, derived| read::by_depth(connection, derived, depths.clone(), after, limit))
     }
 
     fn by_time(
@@ -340,19 +413,23 @@ impl DagBackend for SqliteBackend {
         after: Option<(u64, u64)>,
         limit: usize,
     ) -> Answer<Vec<(u64, u64)>> {
-        self.read(|connection| read::by_time(connection, times_ms, after, limit))
+        self.ask(|connection, derived| read::by_time(connection, derived, times_ms.clone(), after, limit))
     }
 
     fn payload(&self, content_hash: &ContentHash) -> Answer<Option<PayloadInfo>> {
-        self.read_by_hash(content_hash.as_bytes(), |connection| read::payload_info(connection, content_hash))
+        self.ask_by_hash(content_hash.as_bytes(), |connection, derived| {
+            read::payload_info(connection, derived, content_hash)
+        })
     }
 
     fn chunks(&self, content_hash: &ContentHash, from: u64, limit: usize) -> Answer<Vec<ChunkRef>> {
-        self.read_by_hash(content_hash.as_bytes(), |connection| read::chunks(connection, content_hash, from, limit))
+        self.ask_by_hash(content_hash.as_bytes(), |connection, derived| {
+            read::chunks(connection, derived, content_hash, from, limit)
+        })
     }
 
     fn chunk(&self, chunk_hash: &ContentHash) -> Answer<Option<StoredChunk>> {
-        self.read_by_hash(chunk_hash.as_bytes(), |connection| read::chunk(connection, chunk_hash))
+        self.ask_by_hash(chunk_hash.as_bytes(), |connection, derived| read::chunk(connection, derived, chunk_hash))
     }
 
     fn metadata(&self, metadata_hash: &MetadataHash) -> Answer<Option<Vec<u8>>> {
@@ -373,7 +450,11 @@ impl DagBackend for SqliteBackend {
     }
 
     fn chunk_hashes(&self, after: Option<ContentHash>, limit: usize) -> Answer<Vec<ContentHash>> {
-        self.read(|connection| read::chunk_hashes(connection, after, limit))
+        self.ask(|connection, derived| read::chunk_hashes(connection, derived, after, limit))
+    }
+
+    fn check_indexes(&self) -> Answer<()> {
+        self.ask(|connection, derived| derived.check(connection))
     }
 }
 

@@ -1,15 +1,21 @@
 //! All questions to the tables.
 
 use super::{
+    derived::{Derived, TILE_LEVEL, prefix},
     fault::{Fault, Result},
-    rows::{decode_parents, from_time_key, int, limit, time_key, to_bits, uint},
+    rows::{decode_parents, from_time_key, int, limit, to_bits, uint},
+    runs::{Entry, Index},
+    write,
 };
 use crate::{
-    backend::{BlockKey, ChunkRef, PayloadInfo, StoredChunk, Totals},
+    backend::{BlockKey, ChunkRef, ParentInfo, PayloadInfo, StoredChunk, Totals},
     block::DagBlock,
-    plan::{ParentRow, PayloadKind, PayloadRow, node_number},
+    plan::{PayloadKind, PayloadRow, node_number},
 };
-use pakit_primitives::{BlockHash, Compression, ContentHash, Header, MetadataHash, Parent, Parents, hasher::Digest};
+use pakit_primitives::{
+    BlockHash, Compression, ContentHash, Header, MetadataHash, Parent, Parents, SoftwareHasher, hasher::Digest,
+    log::hash_node,
+};
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 use std::ops::RangeInclusive;
 
@@ -38,11 +44,6 @@ fn all<T>(
     read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
 ) -> Result<Vec<T>> {
     Ok(connection.prepare_cached(sql)?.query_map(params, read)?.collect::<rusqlite::Result<_>>()?)
-}
-
-/// The place before the first leaf, or that of `after`.
-fn start(after: Option<u64>) -> i64 {
-    after.map_or(-1, int)
 }
 
 pub(super) fn totals(connection: &Connection) -> Result<(Totals, u64)> {
@@ -133,17 +134,29 @@ fn of_block(leaf_index: u64, fault: Fault) -> Fault {
     }
 }
 
-fn block_hash_at(connection: &Connection, leaf_index: u64) -> Result<Option<Digest>> {
+pub(super) fn block_hash_at(connection: &Connection, leaf_index: u64) -> Result<Option<Digest>> {
     one(connection, "SELECT block_hash FROM blocks WHERE leaf_index = ?1", [int(leaf_index)], |row| row.get(0))
 }
 
-pub(super) fn find_block(connection: &Connection, block_hash: &BlockHash) -> Result<Option<u64>> {
-    let sql = "SELECT leaf_index FROM blocks WHERE substr(block_hash, 1, 8) = substr(?1, 1, 8) AND block_hash = ?1";
-    one(connection, sql, [block_hash.as_bytes()], |row| uint(row, 0))
+/// Hashes of consecutive blocks.
+pub(super) fn block_hashes(connection: &Connection, from: u64, to: u64) -> Result<Vec<Digest>> {
+    let sql = "SELECT block_hash FROM blocks WHERE leaf_index >= ?1 AND leaf_index < ?2 ORDER BY leaf_index";
+    let found = all(connection, sql, (int(from), int(to)), |row| row.get(0))?;
+    match found.len() as u64 == to.saturating_sub(from) {
+        true => Ok(found),
+        false => Err(Fault::damaged(format!("of the blocks from {from} to {to} of the log some are missing"))),
+    }
 }
 
-pub(super) fn find_key(connection: &Connection, key: &BlockKey) -> Result<Option<u64>> {
-    let Some(payload) = payload(connection, &key.content_hash)? else { return Ok(None) };
+pub(super) fn find_block(connection: &Connection, derived: &Derived, block_hash: &BlockHash) -> Result<Option<u64>> {
+    let hash = block_hash.as_bytes();
+    derived.find(connection, Index::Blocks, prefix(hash), |leaf_index| {
+        Ok((block_hash_at(connection, leaf_index)?.as_ref() == Some(hash)).then_some(leaf_index))
+    })
+}
+
+pub(super) fn find_key(connection: &Connection, derived: &Derived, key: &BlockKey) -> Result<Option<u64>> {
+    let Some(payload) = payload(connection, derived, &key.content_hash)? else { return Ok(None) };
     let metadata_id = match key.metadata_hash.is_some() {
         false => None,
         true => match metadata_id(connection, &key.metadata_hash)? {
@@ -151,96 +164,151 @@ pub(super) fn find_key(connection: &Connection, key: &BlockKey) -> Result<Option
             found => found,
         },
     };
-    let sql = "SELECT leaf_index FROM blocks WHERE payload_id = ?1 AND codec = ?2 AND metadata_id IS ?3
-        ORDER BY leaf_index LIMIT 1";
-    one(connection, sql, (int(payload.row.id), key.codec, metadata_id), |row| uint(row, 0))
+    let sql = "SELECT codec = ?2 AND metadata_id IS ?3 FROM blocks WHERE leaf_index = ?1";
+    let mut after = None;
+    loop {
+        let named = blocks_of(connection, derived, payload.row.id, after, KEY_PAGE)?;
+        for leaf_index in &named {
+            if one(connection, sql, (int(*leaf_index), key.codec, metadata_id), |row| row.get(0))? == Some(true) {
+                return Ok(Some(*leaf_index));
+            }
+        }
+        if named.len() < KEY_PAGE {
+            return Ok(None);
+        }
+        after = named.last().copied();
+    }
+}
+
+/// Blocks of one content that are looked at at once.
+const KEY_PAGE: usize = 16;
+
+fn blocks_of(
+    connection: &Connection,
+    derived: &Derived,
+    payload_id: u64,
+    after: Option<u64>,
+    limit: usize,
+) -> Result<Vec<u64>> {
+    let from = after.map_or(0, |after| after.saturating_add(1));
+    let found = derived.list(connection, Index::Contents, (payload_id, from)..=(payload_id, u64::MAX), limit)?;
+    Ok(found.into_iter().map(|(_, leaf_index)| leaf_index).collect())
 }
 
 pub(super) fn find_content(
     connection: &Connection,
+    derived: &Derived,
     content_hash: &ContentHash,
     after: Option<u64>,
-    limit_: usize,
+    limit: usize,
 ) -> Result<Vec<u64>> {
-    let Some(payload) = payload(connection, content_hash)? else { return Ok(Vec::new()) };
-    let sql = "SELECT leaf_index FROM blocks INDEXED BY blocks_by_content WHERE payload_id = ?1 AND leaf_index > ?2
-        ORDER BY leaf_index LIMIT ?3";
-    all(connection, sql, (int(payload.row.id), start(after), limit(limit_)), |row| uint(row, 0))
+    match payload(connection, derived, content_hash)? {
+        Some(payload) => blocks_of(connection, derived, payload.row.id, after, limit),
+        None => Ok(Vec::new()),
+    }
 }
 
-pub(super) fn log_node(connection: &Connection, level: u32, index: u64) -> Result<Option<Digest>> {
+pub(super) fn log_node(connection: &Connection, derived: &Derived, level: u32, index: u64) -> Result<Option<Digest>> {
     if level == 0 {
         return block_hash_at(connection, index);
     }
     let Some(number) = node_number(level, index) else { return Ok(None) };
-    one(connection, "SELECT hash FROM log_nodes WHERE node_id = ?1", [int(number)], |row| row.get(0))
+    if level > TILE_LEVEL {
+        return one(connection, "SELECT hash FROM log_nodes WHERE node_id = ?1", [int(number)], |row| row.get(0));
+    }
+    let tile = index >> (TILE_LEVEL - level);
+    if tile >= derived.position().blocks >> TILE_LEVEL {
+        return Ok(derived.tail_node(level, index));
+    }
+    match write::place_in_tile(level, index) {
+        Some(place) => {
+            let sql = "SELECT substr(nodes, ?2, 32) FROM log_tiles WHERE tile = ?1";
+            one(connection, sql, (int(tile), limit(place + 1)), |row| row.get(0))
+        }
+        None => {
+            let leaves = block_hashes(connection, index << level, (index + 1) << level)?;
+            Ok(fold(&leaves))
+        }
+    }
+}
+
+/// The root over a power of two of leaves.
+fn fold(leaves: &[Digest]) -> Option<Digest> {
+    match leaves {
+        [] => None,
+        [leaf] => Some(*leaf),
+        _ => {
+            let (left, right) = leaves.split_at(leaves.len() / 2);
+            Some(hash_node::<SoftwareHasher>(&fold(left)?, &fold(right)?))
+        }
+    }
 }
 
 pub(super) fn children(
     connection: &Connection,
+    derived: &Derived,
     leaf_index: u64,
     after: Option<u64>,
-    limit_: usize,
+    limit: usize,
 ) -> Result<Vec<u64>> {
-    let sql = "SELECT child FROM edges WHERE parent = ?1 AND child > ?2 ORDER BY child LIMIT ?3";
-    all(connection, sql, (int(leaf_index), start(after), limit(limit_)), |row| uint(row, 0))
+    let from = after.map_or(0, |after| after.saturating_add(1));
+    let found = derived.list(connection, Index::Children, (leaf_index, from)..=(leaf_index, u64::MAX), limit)?;
+    Ok(found.into_iter().map(|(_, child)| child).collect())
 }
 
-pub(super) fn child_count(connection: &Connection, leaf_index: u64) -> Result<u64> {
-    let sql = "SELECT count(*) FROM edges WHERE parent = ?1";
-    Ok(one(connection, sql, [int(leaf_index)], |row| uint(row, 0))?.unwrap_or_default())
-}
-
-pub(super) fn frontier(connection: &Connection, after: Option<u64>, limit_: usize) -> Result<Vec<u64>> {
-    let sql = "SELECT leaf_index FROM frontier WHERE leaf_index > ?1 ORDER BY leaf_index LIMIT ?2";
-    all(connection, sql, (start(after), limit(limit_)), |row| uint(row, 0))
+/// Where a list over several keys begins that goes on after an entry, or begins with a key.
+fn list_start(first_key: u64, after: Option<Entry>) -> Entry {
+    match after {
+        Some((key, value)) if key >= first_key => match value.checked_add(1) {
+            Some(value) => (key, value),
+            None => (key.saturating_add(1), 0),
+        },
+        _ => (first_key, 0),
+    }
 }
 
 pub(super) fn by_depth(
     connection: &Connection,
+    derived: &Derived,
     depths: RangeInclusive<u32>,
     after: Option<(u32, u64)>,
-    limit_: usize,
+    limit: usize,
 ) -> Result<Vec<(u32, u64)>> {
-    // What comes after (depth, leaf) within the range is either that depth's rest or a greater depth.
-    let (depth, leaf) = match after {
-        Some((depth, leaf)) if depth >= *depths.start() => (depth, int(leaf)),
-        _ => (*depths.start(), -1),
-    };
-    let sql = "SELECT depth, leaf_index FROM blocks INDEXED BY blocks_by_depth
-        WHERE (depth, leaf_index) > (?1, ?2) AND depth <= ?3 ORDER BY depth, leaf_index LIMIT ?4";
-    all(connection, sql, (depth, leaf, depths.end(), limit(limit_)), |row| Ok((row.get(0)?, uint(row, 1)?)))
+    let after = after.map(|(depth, leaf_index)| (u64::from(depth), leaf_index));
+    let start = list_start(u64::from(*depths.start()), after);
+    let range = start..=(u64::from(*depths.end()), u64::MAX);
+    let found = derived.list(connection, Index::Depths, range, limit)?;
+    // Depths were numbers of 32 bits when they were indexed.
+    Ok(found.into_iter().map(|(depth, leaf_index)| (depth as u32, leaf_index)).collect())
 }
 
 pub(super) fn by_time(
     connection: &Connection,
+    derived: &Derived,
     times_ms: RangeInclusive<u64>,
     after: Option<(u64, u64)>,
-    limit_: usize,
+    limit: usize,
 ) -> Result<Vec<(u64, u64)>> {
-    let (time, leaf) = match after {
-        Some((time, leaf)) if time >= *times_ms.start() => (time_key(time), int(leaf)),
-        _ => (time_key(*times_ms.start()), -1),
-    };
-    let sql = "SELECT timestamp_key, leaf_index FROM blocks INDEXED BY blocks_by_time
-        WHERE (timestamp_key, leaf_index) > (?1, ?2) AND timestamp_key <= ?3
-        ORDER BY timestamp_key, leaf_index LIMIT ?4";
-    let params = (time, leaf, time_key(*times_ms.end()), limit(limit_));
-    all(connection, sql, params, |row| Ok((from_time_key(row, 0)?, uint(row, 1)?)))
+    let start = list_start(*times_ms.start(), after);
+    derived.list(connection, Index::Times, start..=(*times_ms.end(), u64::MAX), limit)
 }
 
-pub(super) fn payload(connection: &Connection, hash: &ContentHash) -> Result<Option<FoundPayload>> {
-    let sql = "SELECT payload_id, kind, original_size, stored_size, compression FROM payloads
-        WHERE substr(hash, 1, 8) = substr(?1, 1, 8) AND hash = ?1";
-    let found = one(connection, sql, [hash.as_bytes()], |row| {
-        let (id, kind, compression): (_, u8, u8) = (uint(row, 0)?, row.get(1)?, row.get(4)?);
+pub(super) fn payload(connection: &Connection, derived: &Derived, hash: &ContentHash) -> Result<Option<FoundPayload>> {
+    derived.find(connection, Index::Payloads, prefix(hash.as_bytes()), |id| payload_at(connection, id, hash))
+}
+
+/// The payload of a number, if it has this hash.
+fn payload_at(connection: &Connection, id: u64, hash: &ContentHash) -> Result<Option<FoundPayload>> {
+    let sql = "SELECT kind, original_size, stored_size, compression FROM payloads WHERE payload_id = ?1 AND hash = ?2";
+    let found = one(connection, sql, (int(id), hash.as_bytes()), |row| {
+        let (kind, compression): (u8, u8) = (row.get(0)?, row.get(3)?);
         let kind = match kind {
             0 => Some(PayloadKind::Chunk),
             1 => Some(PayloadKind::List),
             2 => Some(PayloadKind::Removed),
             _ => None,
         };
-        let sizes = (uint(row, 2)?, uint(row, 3)?);
+        let sizes = (uint(row, 1)?, uint(row, 2)?);
         Ok(kind.zip(Compression::from_code(compression)).map(|(kind, compression)| FoundPayload {
             row: PayloadRow { id, list_id: id, kind, original_size: sizes.0, stored_size: sizes.1 },
             compression,
@@ -249,8 +317,12 @@ pub(super) fn payload(connection: &Connection, hash: &ContentHash) -> Result<Opt
     found.map(|row| row.ok_or_else(|| Fault::damaged(format!("payload {hash} has an unknown kind")))).transpose()
 }
 
-pub(super) fn payload_info(connection: &Connection, hash: &ContentHash) -> Result<Option<PayloadInfo>> {
-    Ok(payload(connection, hash)?.map(|FoundPayload { row, compression }| PayloadInfo {
+pub(super) fn payload_info(
+    connection: &Connection,
+    derived: &Derived,
+    hash: &ContentHash,
+) -> Result<Option<PayloadInfo>> {
+    Ok(payload(connection, derived, hash)?.map(|FoundPayload { row, compression }| PayloadInfo {
         original_size: row.original_size,
         stored_size: row.stored_size,
         compression,
@@ -258,10 +330,14 @@ pub(super) fn payload_info(connection: &Connection, hash: &ContentHash) -> Resul
     }))
 }
 
-pub(super) fn chunks(connection: &Connection, hash: &ContentHash, from: u64, limit_: usize) -> Result<Vec<ChunkRef>> {
-    // Two questions, which must see one state: a payload may be removed between them.
-    let txn = connection.unchecked_transaction()?;
-    let Some(FoundPayload { row, .. }) = payload(&txn, hash)? else { return Ok(Vec::new()) };
+pub(super) fn chunks(
+    connection: &Connection,
+    derived: &Derived,
+    hash: &ContentHash,
+    from: u64,
+    limit_: usize,
+) -> Result<Vec<ChunkRef>> {
+    let Some(FoundPayload { row, .. }) = payload(connection, derived, hash)? else { return Ok(Vec::new()) };
     if limit_ == 0 || (from > 0 && from >= row.original_size) {
         return Ok(Vec::new());
     }
@@ -273,7 +349,7 @@ pub(super) fn chunks(connection: &Connection, hash: &ContentHash, from: u64, lim
             original_size: u32::try_from(row.original_size)
                 .map_err(|_| Fault::damaged(format!("chunk {hash} has an impossible size")))?,
         }]),
-        PayloadKind::List => list_from(&txn, row.id, from, limit_),
+        PayloadKind::List => list_from(connection, row.id, from, limit_),
     }
 }
 
@@ -299,20 +375,21 @@ fn list_from(connection: &Connection, id: u64, from: u64, limit_: usize) -> Resu
     found.into_iter().map(chunk).collect()
 }
 
-pub(super) fn chunk(connection: &Connection, hash: &ContentHash) -> Result<Option<StoredChunk>> {
-    let sql = "SELECT p.compression, p.original_size, d.bytes
-        FROM payloads p LEFT JOIN chunk_data d ON d.payload_id = p.payload_id
-        WHERE substr(p.hash, 1, 8) = substr(?1, 1, 8) AND p.hash = ?1 AND p.kind = 0";
-    let found: Option<(u8, u32, Option<Vec<u8>>)> =
-        one(connection, sql, [hash.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    let Some((code, original_size, bytes)) = found else { return Ok(None) };
-    let damaged = || Fault::damaged(format!("chunk {hash} has an unknown compression or no bytes"));
-    Ok(Some(StoredChunk {
-        chunk_hash: *hash,
-        compression: Compression::from_code(code).ok_or_else(damaged)?,
-        original_size,
-        bytes: bytes.ok_or_else(damaged)?,
-    }))
+pub(super) fn chunk(connection: &Connection, derived: &Derived, hash: &ContentHash) -> Result<Option<StoredChunk>> {
+    let sql = "SELECT compression, original_size, bytes FROM payloads
+        WHERE payload_id = ?1 AND hash = ?2 AND kind = 0";
+    derived.find(connection, Index::Payloads, prefix(hash.as_bytes()), |id| {
+        let found: Option<(u8, u32, Option<Vec<u8>>)> =
+            one(connection, sql, (int(id), hash.as_bytes()), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let Some((code, original_size, bytes)) = found else { return Ok(None) };
+        let damaged = || Fault::damaged(format!("chunk {hash} has an unknown compression or no bytes"));
+        Ok(Some(StoredChunk {
+            chunk_hash: *hash,
+            compression: Compression::from_code(code).ok_or_else(damaged)?,
+            original_size,
+            bytes: bytes.ok_or_else(damaged)?,
+        }))
+    })
 }
 
 pub(super) fn metadata(connection: &Connection, hash: &MetadataHash) -> Result<Option<Vec<u8>>> {
@@ -329,32 +406,45 @@ pub(super) fn setting(connection: &Connection, key: &str) -> Result<Option<Vec<u
 
 pub(super) fn chunk_hashes(
     connection: &Connection,
+    derived: &Derived,
     after: Option<ContentHash>,
-    limit_: usize,
+    limit: usize,
 ) -> Result<Vec<ContentHash>> {
-    // The index orders by the first 8 bytes; the few rows that share them are put in order by the rest.
-    let sql = "SELECT hash FROM payloads INDEXED BY payloads_by_hash
-        WHERE substr(hash, 1, 8) >= substr(?1, 1, 8) AND hash > ?1 AND kind = 0
-        ORDER BY substr(hash, 1, 8), hash LIMIT ?2";
-    let first = "SELECT hash FROM payloads INDEXED BY payloads_by_hash
-        WHERE substr(hash, 1, 8) IS NOT NULL AND kind = 0 ORDER BY substr(hash, 1, 8), hash LIMIT ?1";
-    let read = |row: &Row<'_>| row.get(0).map(ContentHash::new);
-    match after {
-        Some(after) => all(connection, sql, (after.as_bytes(), limit(limit_)), read),
-        None => all(connection, first, [limit(limit_)], read),
+    // The index orders by the first 8 bytes; the few hashes that share them are put in order by the rest.
+    let mut start = (after.map_or(0, |after| prefix(after.as_bytes())), 0);
+    let mut hashes = Vec::new();
+    loop {
+        let entries = derived.list(connection, Index::Payloads, start..=(u64::MAX, u64::MAX), HASHES_PAGE)?;
+        let sql = "SELECT hash FROM payloads WHERE payload_id = ?1 AND kind = 0 AND hash IS NOT NULL";
+        for (_, id) in &entries {
+            hashes.extend(one(connection, sql, [int(*id)], |row| row.get(0).map(ContentHash::new))?);
+        }
+        let is_last = entries.len() < HASHES_PAGE;
+        hashes.retain(|hash| after.is_none_or(|after| *hash > after));
+        hashes.sort_unstable();
+        // The last prefix may go on in the next page, and its hashes then belong in between.
+        let last_prefix = entries.last().map_or(u64::MAX, |entry| entry.0);
+        let certain = hashes.partition_point(|hash| is_last || prefix(hash.as_bytes()) < last_prefix);
+        if is_last || certain >= limit {
+            hashes.truncate(limit);
+            return Ok(hashes);
+        }
+        start = list_start(0, entries.last().copied());
     }
 }
 
+/// Entries of the index that [`chunk_hashes`] looks at at once.
+const HASHES_PAGE: usize = 1024;
+
 /// A block as far as it matters to its children.
-pub(super) fn parent(connection: &Connection, leaf_index: u64) -> Result<Option<ParentRow>> {
-    let sql = "SELECT block_hash, depth, timestamp_key,
-        EXISTS (SELECT 1 FROM frontier f WHERE f.leaf_index = b.leaf_index) FROM blocks b WHERE b.leaf_index = ?1";
+pub(super) fn parent(connection: &Connection, leaf_index: u64) -> Result<Option<ParentInfo>> {
+    let sql = "SELECT block_hash, depth, timestamp_key FROM blocks WHERE leaf_index = ?1";
     one(connection, sql, [int(leaf_index)], |row| {
-        Ok(ParentRow {
+        Ok(ParentInfo {
+            leaf_index,
             block_hash: BlockHash::new(row.get(0)?),
             depth: row.get(1)?,
             timestamp_ms: from_time_key(row, 2)?,
-            is_frontier: row.get(3)?,
         })
     })
 }

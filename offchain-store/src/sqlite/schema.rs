@@ -6,25 +6,26 @@
 //!
 //! | table | row | notes |
 //! |---|---|---|
-//! | `payloads` | a chunk or a content | `kind` 0: one chunk, its bytes in `chunk_data`; 1: a list of chunks; 2: removed, only named by headers. A content of one chunk has that chunk's hash and is that chunk. `hash` is NULL while a content is being written. `refs` counts the rows of `payload_chunks` and `blocks` that name it. Numbers are never used twice, so that whoever read up to one number misses nothing by going on from there |
-//! | `chunk_data` | a chunk's stored bytes | apart from `payloads`, whose rows stay dense for lookups and for the existence filter |
+//! | `payloads` | a chunk or a content | `kind` 0: one chunk, with its stored bytes; 1: a list of chunks; 2: removed, only named by headers. A content of one chunk has that chunk's hash and is that chunk. `hash` is NULL while a content is being written. `refs` counts the rows of `payload_chunks` and `blocks` that name it. Numbers are never used twice, so that whoever read up to one number misses nothing by going on from there |
 //! | `payload_chunks` | a chunk's place in a list | `chunk_id` names a payload of kind 0, also where the writer named a list. No foreign key: with one, each deletion of a chunk would scan this table or need an index over all of it; `refs` keeps count instead |
-//! | `late_names` | a payload that got its hash after its row was written | tells readers of the existence filter, which otherwise only read new rows |
+//! | `late_names` | a payload that got its hash after its row was written | tells of it whoever has read past that row |
 //! | `metadata` | a metadata map | by hash |
 //! | `blocks` | a block | all of a header that is not in the payload's, the metadata's or the parents' rows. `parents`: distances to the parents' leaf indices, from the nearest on, each measured from the one before, as LEB128. The header is put together again on each read and must have `block_hash` |
-//! | `edges` | a parent and a child | finds children; `blocks.parents` finds parents |
-//! | `frontier` | a block without children | |
-//! | `log_nodes` | an inner node of the log | numbered index x 2^(level + 1) + 2^level - 1, which is nearly the order of appending |
-//! | `totals` | the only row: sums over everything | changed in the transaction that changes what is summed |
+//! | `log_tiles` | 256 leaves of the log | the inner nodes on levels 3 to 8, lowest level first; those on levels 1 and 2 are made of 2 and 4 leaves when they are wanted |
+//! | `log_nodes` | an inner node of the log above level 8 | numbered index x 2^(level + 1) + 2^level - 1, which is nearly the order of appending |
+//! | `totals` | the only row: sums over everything | changed in the transaction that changes what is summed. `generation` says how often what is derived was saved |
 //! | `settings` | a named value | |
-//! | `filter_state`, `filter_pages` | the existence filter as it was at some commit, and up to where it knew the tables | `checksum`: BLAKE3 of the pages. Later rows are added when it is loaded |
+//! | `runs`, `run_pages` | the indexes, see [`super::runs`] | derived |
+//! | `filter_pages`, `child_counts`, `derived` | the existence filter, the children of each block counted, and up to where both and the indexes know the rows, see [`super::derived`] | derived. `checksum`: BLAKE3 of all of it |
 //!
-//! The indexes on hashes hold their first 8 bytes: a quarter of the size, so that more of them stay in memory and fewer pages
-//! change per commit. Queries compare the whole hash. The tables of [`super::outbox`] belong to version 1 too.
+//! Rows of blocks and payloads are only appended, and nothing that is written with each commit stands in the order of a
+//! hash: a commit costs the same however large the repository is. What is derived can be made anew from the rest.
+//! The tables of [`super::outbox`] belong to version 1 too.
 
-use super::{fault::Fault, outbox::OUTBOX_SCHEMA};
-use crate::backend::BackendError;
-use rusqlite::Connection;
+use super::{derived::TILE_LEVEL, fault::Fault, outbox::OUTBOX_SCHEMA, read, rows::int, write};
+use crate::{backend::BackendError, plan::node_number};
+use pakit_primitives::hasher::Digest;
+use rusqlite::{Connection, OptionalExtension};
 use std::collections::BTreeMap;
 
 /// The greatest format version known here.
@@ -33,8 +34,11 @@ pub(crate) const VERSION: u32 = MIGRATIONS.len() as u32;
 /// Marks the file as ours: `PKT1`.
 pub(super) const APPLICATION_ID: i32 = 0x504b_5431;
 
+/// A step from a version to the next.
+type Migration = fn(&Connection) -> Result<(), Fault>;
+
 /// What leads from each version to the next; the first from an empty file to version 1.
-const MIGRATIONS: &[&[&str]] = &[&[VERSION_1, OUTBOX_SCHEMA]];
+const MIGRATIONS: &[Migration] = &[to_version_1, to_version_2];
 
 const VERSION_1: &str = "
 CREATE TABLE payloads (
@@ -143,11 +147,89 @@ CREATE TABLE filter_pages (
 ) STRICT;
 ";
 
+fn to_version_1(txn: &Connection) -> Result<(), Fault> {
+    txn.execute_batch(VERSION_1)?;
+    Ok(txn.execute_batch(OUTBOX_SCHEMA)?)
+}
+
+/// Indexes became sorted runs, edges and the frontier became part of them, chunks moved into the rows of their payloads,
+/// and the lower nodes of the log into tiles.
+const VERSION_2: &str = "
+DROP INDEX payloads_by_hash;
+DROP INDEX blocks_by_hash;
+DROP INDEX blocks_by_content;
+DROP INDEX blocks_by_key;
+DROP INDEX blocks_by_depth;
+DROP INDEX blocks_by_time;
+DROP TABLE edges;
+DROP TABLE frontier;
+DROP TABLE filter_state;
+DELETE FROM filter_pages;
+
+ALTER TABLE payloads ADD COLUMN bytes BLOB;
+UPDATE payloads SET bytes = (SELECT d.bytes FROM chunk_data d WHERE d.payload_id = payloads.payload_id) WHERE kind = 0;
+DROP TABLE chunk_data;
+
+ALTER TABLE totals ADD COLUMN late_sequence INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE totals ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;
+UPDATE totals SET late_sequence = (SELECT ifnull(max(sequence), 0) FROM late_names);
+
+CREATE TABLE log_tiles (
+    tile INTEGER PRIMARY KEY,
+    nodes BLOB NOT NULL CHECK (length(nodes) = 2016)
+) STRICT;
+
+CREATE TABLE runs (
+    run_id INTEGER PRIMARY KEY,
+    index_id INTEGER NOT NULL,
+    level INTEGER NOT NULL,
+    entries INTEGER NOT NULL,
+    fences BLOB NOT NULL
+) STRICT;
+CREATE TABLE run_pages (
+    page_id INTEGER PRIMARY KEY,
+    bytes BLOB NOT NULL
+) STRICT;
+CREATE TABLE child_counts (
+    page INTEGER PRIMARY KEY,
+    counts BLOB NOT NULL
+) STRICT;
+CREATE TABLE derived (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    generation INTEGER NOT NULL,
+    blocks INTEGER NOT NULL,
+    payload_next INTEGER NOT NULL,
+    late_sequence INTEGER NOT NULL,
+    capacity INTEGER NOT NULL,
+    keys INTEGER NOT NULL,
+    checksum BLOB NOT NULL CHECK (length(checksum) = 32)
+) STRICT;
+";
+
+fn to_version_2(txn: &Connection) -> Result<(), Fault> {
+    txn.execute_batch(VERSION_2)?;
+    let blocks = read::totals(txn)?.0.blocks;
+    for tile in 0..blocks >> TILE_LEVEL {
+        let mut nodes = Vec::with_capacity(write::TILE_BYTES);
+        for (level, index) in write::tile_nodes(tile) {
+            let sql = "SELECT hash FROM log_nodes WHERE node_id = ?1";
+            let number = node_number(level, index).map_or(-1, int);
+            let hash: Option<Digest> = txn.prepare_cached(sql)?.query_row([number], |row| row.get(0)).optional()?;
+            nodes.extend(hash.ok_or_else(|| Fault::damaged(format!("node {index} at level {level} is missing")))?);
+        }
+        txn.prepare_cached("INSERT INTO log_tiles (tile, nodes) VALUES (?1, ?2)")?.execute((int(tile), nodes))?;
+    }
+    // A node's number ends in as many 1 bits as its level.
+    let above = 1 << (TILE_LEVEL + 1);
+    txn.execute("DELETE FROM log_nodes WHERE node_id % ?1 <> ?1 - 1", [above])?;
+    Ok(())
+}
+
 /// Brings the file from `version` to [`VERSION`], in one transaction.
 pub(super) fn migrate(connection: &mut Connection, version: u32) -> Result<(), Fault> {
     let txn = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    for script in MIGRATIONS.iter().skip(version as usize).flat_map(|scripts| scripts.iter()) {
-        txn.execute_batch(script)?;
+    for step in MIGRATIONS.iter().skip(version as usize) {
+        step(&txn)?;
     }
     txn.pragma_update(None, "application_id", APPLICATION_ID)?;
     txn.pragma_update(None, "user_version", VERSION)?;
@@ -202,24 +284,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_definitions_of_version_1_are_frozen() {
+    fn the_definitions_of_each_version_are_frozen() {
         let digest = |script: &str| blake3::hash(script.as_bytes()).to_hex().to_string();
         assert_eq!(&digest(VERSION_1)[..16], "957532d748eca3db", "a change needs a new migration");
-        assert_eq!(VERSION, 1);
-    }
-
-    #[test]
-    fn each_query_on_a_hash_uses_its_index() {
-        let mut connection = Connection::open_in_memory().unwrap();
-        migrate(&mut connection, 0).unwrap();
-        for (table, column, index) in
-            [("blocks", "block_hash", "blocks_by_hash"), ("payloads", "hash", "payloads_by_hash")]
-        {
-            let sql = format!(
-                "EXPLAIN QUERY PLAN SELECT 1 FROM {table} WHERE substr({column}, 1, 8) = substr(?1, 1, 8) AND {column} = ?1"
-            );
-            let plan: String = connection.query_row(&sql, [vec![0u8; 32]], |row| row.get(3)).unwrap();
-            assert!(plan.contains(index), "{plan}");
-        }
+        assert_eq!(&digest(VERSION_2)[..16], "b4e6ec6700cd477d", "a change needs a new migration");
+        assert_eq!(VERSION, 2);
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     block::{DagBuilder, NewBlock},
 };
 use pakit_primitives::{Compression, SoftwareHasher, log::Accumulator};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 
 const TIME_MS: u64 = 1_700_000_000_000;
 
@@ -138,13 +138,13 @@ fn a_newer_version_is_refused_and_left_alone() {
     drop(backend);
     tamper(&folder, "PRAGMA user_version = 7");
     for access in [Access::Read, Access::Write] {
-        assert!(matches!(open(&folder, access), Err(BackendError::NewerVersion { found: 7, supported: 1 })));
+        assert!(matches!(open(&folder, access), Err(BackendError::NewerVersion { found: 7, supported: 2 })));
     }
     for (sql, what) in [
         ("PRAGMA user_version = 0", "version"),
         ("PRAGMA user_version = -1", "version"),
-        ("PRAGMA user_version = 1; PRAGMA application_id = 5", "application id"),
-        ("PRAGMA application_id = 0x504b5431; DROP TABLE frontier", "frontier"),
+        ("PRAGMA user_version = 2; PRAGMA application_id = 5", "application id"),
+        ("PRAGMA application_id = 0x504b5431; DROP TABLE log_tiles", "log_tiles"),
     ] {
         tamper(&folder, sql);
         for access in [Access::Read, Access::Write] {
@@ -159,7 +159,7 @@ fn a_newer_version_is_refused_and_left_alone() {
 #[test]
 fn a_table_that_was_altered_or_added_is_damage() {
     for sql in [
-        "DROP INDEX blocks_by_hash",
+        "DROP INDEX payloads_without_refs",
         "ALTER TABLE blocks ADD COLUMN more INTEGER",
         "CREATE TABLE more (id INTEGER PRIMARY KEY)",
         "CREATE TRIGGER more AFTER INSERT ON blocks BEGIN DELETE FROM blocks; END",
@@ -233,7 +233,7 @@ fn rows_that_are_gone_are_damage_and_not_absence() {
     drop(backend);
     tamper(
         &folder,
-        "DELETE FROM blocks WHERE leaf_index = 0; DELETE FROM chunk_data WHERE payload_id = 1;
+        "DELETE FROM blocks WHERE leaf_index = 0; UPDATE payloads SET bytes = NULL WHERE payload_id = 1;
         DELETE FROM payloads WHERE payload_id = 3; DELETE FROM payloads WHERE payload_id = 5",
     );
     let backend = open(&folder, Access::Read).unwrap();
@@ -344,8 +344,8 @@ fn a_removed_payload_comes_back_under_its_number() {
     log.add(&mut batch, &content);
     backend.commit(batch).unwrap();
     drop(backend);
-    let remove = "DELETE FROM payload_chunks; DELETE FROM chunk_data WHERE payload_id <> 2;
-        DELETE FROM payloads WHERE payload_id IN (3, 4); UPDATE payloads SET kind = 2 WHERE payload_id IN (1, 5);
+    let remove = "DELETE FROM payload_chunks; DELETE FROM payloads WHERE payload_id IN (3, 4);
+        UPDATE payloads SET kind = 2, bytes = NULL WHERE payload_id IN (1, 5);
         UPDATE totals SET chunks = 1, unique_bytes = 8, stored_bytes = 8";
     let zero = 0u64.to_le_bytes();
     for is_staged in [false, true] {
@@ -433,42 +433,53 @@ fn a_database_that_nobody_writes_is_read_without_files_beside_it() {
     let connection = connection::open_read(&path, Sight::Immutable, &Options::default()).unwrap();
     schema::verify(&connection).unwrap();
     assert_eq!(read::block(&connection, 299).unwrap().as_ref(), log.newest.last());
-    let existence = Existence::of_reader(connection).unwrap();
-    assert!(existence.may_contain(log.newest[3].block_hash().as_bytes()).unwrap());
+    let derived = Derived::of_reader(&connection).unwrap();
+    assert!(derived.may_contain(log.newest[3].block_hash().as_bytes()));
+    assert_eq!(read::find_block(&connection, &derived, &log.newest[3].block_hash()).unwrap(), Some(3));
     let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names.len(), 2, "{names:?}");
 }
 
+/// Whether everything can be found that was put, by every way to it.
+fn assert_finds_all(backend: &SqliteBackend, log: &Log) {
+    let mut children = vec![Vec::new(); log.newest.len()];
+    for block in &log.newest {
+        let leaf_index = block.leaf_index();
+        block.header().parents.iter().for_each(|parent| children[parent.leaf_index as usize].push(leaf_index));
+    }
+    for (block, children) in log.newest.iter().zip(&children).step_by(11) {
+        let leaf_index = block.leaf_index();
+        assert_eq!(backend.find_block(&block.block_hash()).unwrap(), Some(leaf_index));
+        assert_eq!(backend.find_key(&block.key()).unwrap(), Some(leaf_index));
+        assert_eq!(&backend.children(leaf_index, None, 9).unwrap(), children);
+        assert_eq!(backend.child_count(leaf_index).unwrap(), children.len() as u64);
+    }
+    let frontier: Vec<u64> =
+        (0..).zip(&children).filter(|(_, children)| children.is_empty()).map(|(at, _)| at).collect();
+    assert_eq!(backend.frontier(None, 9).unwrap(), frontier);
+    let depth = log.newest[777].header().depth;
+    let depths: Vec<(u32, u64)> = log.newest.iter().map(|block| (block.header().depth, block.leaf_index())).collect();
+    let expected: Vec<_> = depths.into_iter().filter(|entry| *entry > (depth, 777)).take(99).collect();
+    assert_eq!(backend.by_depth(depth..=u32::MAX, Some((depth, 777)), 99).unwrap(), expected);
+    assert_eq!(backend.by_time(TIME_MS..=TIME_MS, None, usize::MAX).unwrap().len(), log.newest.len());
+    assert_eq!(backend.chunk_hashes(None, usize::MAX).unwrap().len(), log.newest.len());
+    let head = crate::log::LogReader::new(backend).head().unwrap();
+    assert_eq!(head, log.nodes.head());
+}
+
 #[test]
-fn the_saved_existence_filter_denies_nothing_after_a_restart_or_a_crash() {
+fn what_was_saved_finds_all_after_a_restart_or_a_crash_or_damage() {
     let (folder, backend) = create();
     let mut log = Log::new();
-    // Two keys a block: the second batch overfills the filter, which is enlarged and saved; the third only stands in the
-    // tables; the fourth is saved again, as if the last time were long ago; so is not the fifth.
-    let saved_keys = || {
-        let connection = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
-        connection.query_row("SELECT keys FROM filter_state", (), |row| row.get::<_, i64>(0)).optional().unwrap()
-    };
-    for (count, capacity, saved) in [
-        (20_000, 1 << 16, None),
-        (20_000, 1 << 17, Some(80_000)),
-        (20_000, 1 << 17, Some(80_000)),
-        (10, 1 << 17, Some(120_020)),
-        (10, 1 << 17, Some(120_020)),
-    ] {
-        if count == 10 && saved_keys() == Some(80_000) {
-            backend.writer().unwrap().saved_keys = 0;
-        }
+    // Two hashes a block: the second batch overfills the filter, which is enlarged, and all is saved; so does the fourth.
+    let generation = || backend.derived().position().generation;
+    for (count, capacity, generations) in
+        [(20_000, 1 << 16, 0), (20_000, 1 << 17, 1), (20_000, 1 << 17, 1), (30_010, 1 << 18, 2), (300, 1 << 18, 2)]
+    {
         backend.commit(log.batch(count)).unwrap();
-        assert_eq!((backend.existence.size().1, saved_keys()), (capacity, saved));
+        assert_eq!((backend.derived().filter_size().1, generation()), (capacity, generations));
     }
-    assert_eq!(count(&folder, "filter_pages"), 3);
-    let denied = |backend: &SqliteBackend| {
-        let keys =
-            log.newest.iter().flat_map(|block| [block.block_hash().to_bytes(), block.header().content_hash.to_bytes()]);
-        keys.filter(|key| !backend.existence.may_contain(key).unwrap()).count()
-    };
-    assert_eq!(denied(&backend), 0);
+    assert_finds_all(&backend, &log);
     // A process that dies saves nothing more: its files are those of this moment.
     let image = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir(folder.path()).unwrap() {
@@ -476,20 +487,155 @@ fn the_saved_existence_filter_denies_nothing_after_a_restart_or_a_crash() {
         std::fs::copy(entry.path(), image.path().join(entry.file_name())).unwrap();
     }
     for access in [Access::Read, Access::Write] {
-        assert_eq!(denied(&open(&image, access).unwrap()), 0, "after a crash, {access:?}");
+        assert_finds_all(&open(&image, access).unwrap(), &log);
     }
     drop(backend);
-    assert_eq!(denied(&open(&folder, Access::Write).unwrap()), 0);
-    // Wrong bits are noticed and not believed.
-    tamper(&folder, "UPDATE filter_pages SET bits = zeroblob(length(bits)) WHERE page = 1");
-    assert_eq!(denied(&open(&folder, Access::Read).unwrap()), 0);
-    tamper(&folder, "DELETE FROM filter_pages");
-    assert_eq!(denied(&open(&folder, Access::Write).unwrap()), 0);
+    for damage in [
+        "UPDATE filter_pages SET bits = zeroblob(length(bits)) WHERE page = 1",
+        "DELETE FROM filter_pages",
+        "UPDATE child_counts SET counts = zeroblob(length(counts))",
+        "UPDATE derived SET blocks = blocks - 1",
+        "UPDATE derived SET generation = generation + 1",
+        "UPDATE runs SET fences = zeroblob(length(fences))",
+        "DELETE FROM runs WHERE index_id = 0",
+        "DELETE FROM derived",
+    ] {
+        tamper(&folder, damage);
+        let backend = open(&folder, Access::Read).unwrap();
+        assert_finds_all(&backend, &log);
+        assert!(backend.check_indexes().is_err(), "a reader leaves it as it is: {damage}");
+        drop(backend);
+        assert_finds_all(&open(&folder, Access::Write).unwrap(), &log);
+        let backend = open(&folder, Access::Read).unwrap();
+        backend.check_indexes().unwrap();
+        assert!(backend.derived().position().generation > 2, "the writer saved what it made anew: {damage}");
+    }
+    let backend = open(&folder, Access::Read).unwrap();
     let absent =
         (0..10_000u32).map(|number| *blake3::hash(&[&b"absent"[..], &number.to_le_bytes()].concat()).as_bytes());
-    let backend = open(&folder, Access::Read).unwrap();
-    let wrong = absent.filter(|key| backend.existence.may_contain(key).unwrap()).count();
+    let wrong = absent.filter(|hash| backend.derived().may_contain(hash)).count();
     assert!(wrong <= 100, "{wrong} of 10,000");
+}
+
+#[test]
+fn a_page_of_an_index_that_is_damaged_denies_nothing() {
+    let (folder, backend) = create();
+    let mut log = Log::new();
+    backend.commit(log.batch(70_000)).unwrap();
+    drop(backend);
+    for (sql, index) in
+        [("bytes = substr(bytes, 1, 2000)", 0), ("bytes = zeroblob(length(bytes))", 1), ("page_id = -page_id", 3)]
+    {
+        let pages = format!("(SELECT run_id << 24 FROM runs WHERE index_id = {index})");
+        let connection = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+        let page: Vec<u8> = connection
+            .query_row(&format!("SELECT bytes FROM run_pages WHERE page_id = {pages}"), (), |row| row.get(0))
+            .unwrap();
+        let id: i64 = connection.query_row(&format!("SELECT * FROM {pages}"), (), |row| row.get(0)).unwrap();
+        drop(connection);
+        tamper(&folder, &format!("UPDATE run_pages SET {sql} WHERE page_id = {id}"));
+        let backend = open(&folder, Access::Read).unwrap();
+        let mut damaged = 0;
+        for block in log.newest.iter().step_by(3) {
+            let answers = [
+                backend.find_block(&block.block_hash()).map(|found| found == Some(block.leaf_index())),
+                backend.payload(&block.header().content_hash).map(|found| found.is_some()),
+                backend
+                    .children(block.leaf_index(), None, 9)
+                    .map(|children| !children.is_empty() || block.leaf_index() > 69_990),
+            ];
+            for answer in answers {
+                match answer {
+                    Ok(is_right) => assert!(is_right, "a wrong answer about block {}", block.leaf_index()),
+                    Err(BackendError::Damaged(_)) => damaged += 1,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        }
+        assert!(damaged > 10 && damaged < 5_000, "{damaged} answers were refused");
+        assert!(matches!(backend.check_indexes(), Err(BackendError::Damaged(_))));
+        drop(backend);
+        tamper(&folder, &format!("DELETE FROM run_pages WHERE page_id IN ({id}, -{id})"));
+        let connection = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+        connection.execute("INSERT INTO run_pages (page_id, bytes) VALUES (?1, ?2)", params![id, page]).unwrap();
+    }
+    open(&folder, Access::Read).unwrap().check_indexes().unwrap();
+}
+
+#[test]
+fn a_reader_in_another_process_follows_commits_and_saves() {
+    let (folder, backend) = create();
+    let mut log = Log::new();
+    backend.commit(log.batch(300)).unwrap();
+    // Opened by themselves, as another process would.
+    let readers = [open(&folder, Access::Read).unwrap(), open(&folder, Access::Read).unwrap()];
+    for count in [1, 255, 40_000, 40_000, 10] {
+        backend.commit(log.batch(count)).unwrap();
+        for block in log.newest.iter().rev().step_by(997) {
+            for reader in &readers {
+                assert_eq!(reader.find_block(&block.block_hash()).unwrap(), Some(block.leaf_index()));
+            }
+        }
+        assert_eq!(crate::log::LogReader::new(&readers[1]).head().unwrap(), log.nodes.head());
+    }
+    readers.iter().for_each(|reader| assert_finds_all(reader, &log));
+    assert!(readers[0].derived().position().generation > 0);
+}
+
+#[test]
+fn a_node_of_the_log_that_was_changed_or_lost_is_found() {
+    let (folder, backend) = create();
+    let mut log = Log::new();
+    backend.commit(log.batch(800)).unwrap();
+    drop(backend);
+    let problems = || {
+        let go_on = &mut |_, _| std::ops::ControlFlow::Continue(());
+        let backend = open(&folder, Access::Read).unwrap();
+        crate::check::check(&backend, crate::check::Depth::Structure, go_on).unwrap().problem_count
+    };
+    assert_eq!((problems(), count(&folder, "log_tiles"), count(&folder, "log_nodes")), (0, 3, 1));
+    for (table, change) in [
+        ("log_tiles", "UPDATE log_tiles SET nodes = CAST(x'00' || substr(nodes, 2) AS BLOB) WHERE tile = 1"),
+        ("log_tiles", "UPDATE log_tiles SET nodes = CAST(substr(nodes, 1, 2015) || x'00' AS BLOB) WHERE tile = 2"),
+        ("log_tiles", "DELETE FROM log_tiles WHERE tile = 0"),
+        ("log_nodes", "UPDATE log_nodes SET hash = zeroblob(32)"),
+        ("log_nodes", "DELETE FROM log_nodes"),
+    ] {
+        let path = folder.path().join(DATABASE_FILE);
+        let sound = std::fs::read(&path).unwrap();
+        tamper(&folder, change);
+        assert!(problems() > 0, "{table}: {change}");
+        std::fs::write(&path, sound).unwrap();
+    }
+    assert_eq!(problems(), 0);
+}
+
+/// Made by the program when version 1 was current: a folder of 301 files, one of them put again with metadata.
+#[test]
+fn a_repository_of_version_1_is_brought_up_to_date_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = zstd::decode_all(&include_bytes!("../../tests/data/version-1.db.zst")[..]).unwrap();
+    std::fs::write(folder.path().join(DATABASE_FILE), database).unwrap();
+    assert!(matches!(open(&folder, Access::Read), Err(BackendError::ReadOnly(_))), "a reader changes nothing");
+    let backend = open(&folder, Access::Write).unwrap();
+    let head = crate::log::LogReader::new(&backend).head().unwrap().unwrap();
+    assert_eq!(head.size, 305);
+    assert_eq!(head.root.to_string(), "0x46b848317e7949ac4d272607140fa4832d9ebf84880a31ce177f6c8c17b4900b");
+    let go_on = &mut |_, _| std::ops::ControlFlow::Continue(());
+    let report = crate::check::check(&backend, crate::check::Depth::Full, go_on).unwrap();
+    assert!(report.is_sound(), "{report:?}");
+    assert_eq!((report.blocks, report.chunks), (305, 310));
+    let mut batch = WriteBatch::default();
+    batch.chunks.push(chunk(b"what came later"));
+    let mut appender = crate::log::LogAppender::resume(&backend).unwrap();
+    let parents = [303, 304].map(|leaf_index| backend.block(leaf_index).unwrap().unwrap());
+    let totals = backend.totals().unwrap();
+    let builder = DagBuilder::new(totals.blocks, totals.slices);
+    let block = builder.block(NewBlock::raw(b"what came later"), u64::MAX >> 1, &parents).unwrap();
+    appender.append(&block, &mut batch.log_nodes).unwrap();
+    batch.blocks.push(block);
+    backend.commit(batch).unwrap();
+    assert_eq!(crate::log::LogReader::new(&backend).head().unwrap(), appender.head());
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Carries a [`Plan`] out, and clears away what writers that died left behind. Everything here runs in a transaction.
 
 use super::{
-    existence::Existence,
+    derived::{Additions, Derived, TILE_LEVEL},
     fault::{Fault, Result},
+    parent_cache::ParentCache,
     read,
     rows::{encode_parents, from_bits, int, limit, time_key, uint},
 };
@@ -20,7 +21,8 @@ const CLEARED_ROWS_MAX: usize = 4096;
 /// What a batch is checked against: the tables as the transaction sees them.
 pub(super) struct Tables<'a> {
     pub(super) connection: &'a Connection,
-    pub(super) existence: &'a Existence,
+    pub(super) derived: &'a Derived,
+    pub(super) parents: &'a ParentCache,
     pub(super) dir: &'a Path,
 }
 
@@ -40,8 +42,8 @@ impl Known for Tables<'_> {
     }
 
     fn payload(&self, hash: &ContentHash) -> Result<Option<PayloadRow>, BackendError> {
-        self.ask((|| match self.existence.may_contain(hash.as_bytes())? {
-            true => Ok(read::payload(self.connection, hash)?.map(|found| found.row)),
+        self.ask((|| match self.derived.may_contain(hash.as_bytes()) {
+            true => Ok(read::payload(self.connection, self.derived, hash)?.map(|found| found.row)),
             false => Ok(None),
         })())
     }
@@ -51,7 +53,8 @@ impl Known for Tables<'_> {
     }
 
     fn parent(&self, leaf_index: u64) -> Result<Option<ParentRow>, BackendError> {
-        self.ask(read::parent(self.connection, leaf_index))
+        let found = self.parents.get_or_read(leaf_index, || self.ask(read::parent(self.connection, leaf_index)))?;
+        Ok(found.map(|info| ParentRow { info, is_frontier: self.derived.is_frontier(leaf_index) }))
     }
 
     fn has_metadata(&self, hash: &MetadataHash) -> Result<bool, BackendError> {
@@ -59,8 +62,32 @@ impl Known for Tables<'_> {
     }
 }
 
+/// The lowest level whose nodes stand in tiles.
+const TILE_LEVEL_MIN: u32 = 3;
+/// Bytes of a tile: 63 nodes.
+pub(super) const TILE_BYTES: usize = ((2 << (TILE_LEVEL - TILE_LEVEL_MIN)) - 1) * 32;
+
+/// The nodes that stand in a tile, by level and place among the nodes of their level, in the order they stand there.
+pub(super) fn tile_nodes(tile: u64) -> impl Iterator<Item = (u32, u64)> {
+    (TILE_LEVEL_MIN..=TILE_LEVEL).flat_map(move |level| {
+        let width = 1 << (TILE_LEVEL - level);
+        (tile * width..(tile + 1) * width).map(move |index| (level, index))
+    })
+}
+
+/// The first byte of a node in its tile; `None` for one that is in none.
+pub(super) fn place_in_tile(level: u32, index: u64) -> Option<usize> {
+    if !(TILE_LEVEL_MIN..=TILE_LEVEL).contains(&level) {
+        return None;
+    }
+    let width = 1usize << (TILE_LEVEL - level);
+    // 2^n + ... + 4 + 2 x width nodes stand before those of this level.
+    let lower = (2 << (TILE_LEVEL - TILE_LEVEL_MIN)) - 2 * width;
+    Some((lower + index as usize % width) * 32)
+}
+
 /// Writes all that a plan says. Parents of foreign keys come first.
-pub(super) fn apply(connection: &Connection, plan: &Plan) -> Result<()> {
+pub(super) fn apply(connection: &Connection, plan: &Plan, derived: &Derived, additions: &Additions) -> Result<()> {
     insert_chunks(connection, plan)?;
     for (id, chunk) in &plan.restored {
         restore_chunk(connection, *id, chunk)?;
@@ -73,12 +100,26 @@ pub(super) fn apply(connection: &Connection, plan: &Plan) -> Result<()> {
         execute(connection, "INSERT INTO metadata (hash, map) VALUES (?1, ?2)", (hash.as_bytes(), map))?;
     }
     insert_blocks(connection, plan)?;
-    insert_edges(connection, plan)?;
-    for node in &plan.log_nodes {
+    insert_log(connection, plan, derived, additions)?;
+    write_totals(connection, &plan.totals, plan.payload_next)
+}
+
+/// Tiles that are complete now, and the nodes above tiles.
+fn insert_log(connection: &Connection, plan: &Plan, derived: &Derived, additions: &Additions) -> Result<()> {
+    for tile in derived.position().blocks >> TILE_LEVEL..plan.totals.blocks >> TILE_LEVEL {
+        let mut bytes = Vec::with_capacity(TILE_BYTES);
+        for (level, index) in tile_nodes(tile) {
+            let node = derived.node_with(additions, level, index);
+            bytes
+                .extend(node.ok_or(BackendError::BatchMisfit("the log nodes are not those that the blocks complete"))?);
+        }
+        execute(connection, "INSERT INTO log_tiles (tile, nodes) VALUES (?1, ?2)", (int(tile), bytes))?;
+    }
+    for node in plan.log_nodes.iter().filter(|node| node.level > TILE_LEVEL) {
         let number = node_number(node.level, node.index).ok_or(BackendError::BatchMisfit("a log node is no node"))?;
         execute(connection, "INSERT INTO log_nodes (node_id, hash) VALUES (?1, ?2)", (int(number), node.hash))?;
     }
-    write_totals(connection, &plan.totals, plan.payload_next)
+    Ok(())
 }
 
 /// Runs a statement that changes one row or none, and says how many.
@@ -95,11 +136,11 @@ fn change(connection: &Connection, sql: &str, params: impl rusqlite::Params) -> 
 }
 
 const INSERT_PAYLOAD: &str = "INSERT INTO payloads
-    (payload_id, kind, refs, compression, original_size, stored_size, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    (payload_id, kind, refs, compression, original_size, stored_size, hash, bytes)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 
 fn insert_chunks(connection: &Connection, plan: &Plan) -> Result<()> {
     let mut rows = connection.prepare_cached(INSERT_PAYLOAD)?;
-    let mut data = connection.prepare_cached("INSERT INTO chunk_data (payload_id, bytes) VALUES (?1, ?2)")?;
     for (id, chunk) in &plan.chunks {
         // With its references at once: a row without any enters an index that it leaves again when it gets one.
         let refs = plan.refs.get(id).copied().unwrap_or_default();
@@ -111,17 +152,15 @@ fn insert_chunks(connection: &Connection, plan: &Plan) -> Result<()> {
             chunk.original_size,
             int(chunk.bytes.len() as u64),
             chunk.chunk_hash.as_bytes(),
+            &chunk.bytes,
         ))?;
-        data.execute((int(*id), &chunk.bytes))?;
     }
     Ok(())
 }
 
 fn restore_chunk(connection: &Connection, id: u64, chunk: &StoredChunk) -> Result<()> {
-    let sql = "UPDATE payloads SET kind = 0, compression = ?2, stored_size = ?3 WHERE payload_id = ?1";
-    change(connection, sql, (int(id), chunk.compression.code(), int(chunk.bytes.len() as u64)))?;
-    execute(connection, "INSERT INTO chunk_data (payload_id, bytes) VALUES (?1, ?2)", (int(id), &chunk.bytes))?;
-    Ok(())
+    let sql = "UPDATE payloads SET kind = 0, compression = ?2, stored_size = ?3, bytes = ?4 WHERE payload_id = ?1";
+    change(connection, sql, (int(id), chunk.compression.code(), int(chunk.bytes.len() as u64), &chunk.bytes))
 }
 
 fn apply_list(connection: &Connection, plan: &Plan, id: u64, list: &ListPlan) -> Result<()> {
@@ -153,7 +192,8 @@ fn apply_list(connection: &Connection, plan: &Plan, id: u64, list: &ListPlan) ->
             let (code, original, stored) =
                 name.map_or((0, 0, 0), |(_, info)| (info.compression.code(), info.original_size, info.stored_size));
             let hash = name.map(|(hash, _)| hash.to_bytes());
-            execute(connection, INSERT_PAYLOAD, (int(id), 1, int(refs), code, int(original), int(stored), hash))?;
+            let row = (int(id), 1, int(refs), code, int(original), int(stored), hash, None::<&[u8]>);
+            execute(connection, INSERT_PAYLOAD, row)?;
             id
         }
         _ => id,
@@ -202,26 +242,10 @@ fn insert_blocks(connection: &Connection, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-fn insert_edges(connection: &Connection, plan: &Plan) -> Result<()> {
-    let mut insert = connection.prepare_cached("INSERT INTO edges (parent, child) VALUES (?1, ?2)")?;
-    for (parent, child) in &plan.edges {
-        insert.execute((int(*parent), int(*child)))?;
-    }
-    let mut delete = connection.prepare_cached("DELETE FROM frontier WHERE leaf_index = ?1")?;
-    for leaf_index in &plan.frontier_left {
-        delete.execute([int(*leaf_index)])?;
-    }
-    let mut insert = connection.prepare_cached("INSERT INTO frontier (leaf_index) VALUES (?1)")?;
-    for leaf_index in &plan.frontier_joined {
-        insert.execute([int(*leaf_index)])?;
-    }
-    Ok(())
-}
-
 fn write_totals(connection: &Connection, totals: &Totals, payload_next: u64) -> Result<()> {
     let sql = "UPDATE totals SET blocks = ?1, edges = ?2, depth_max = ?3, depth_sum = ?4, slices = ?5,
         original_bytes = ?6, referenced_bytes = ?7, unique_bytes = ?8, stored_bytes = ?9, chunks = ?10, frontier = ?11,
-        payload_next = ?12 WHERE id = 1";
+        payload_next = ?12, late_sequence = (SELECT ifnull(max(sequence), 0) FROM late_names) WHERE id = 1";
     let changed = execute(
         connection,
         sql,
@@ -282,7 +306,6 @@ pub(super) fn clear_unreferenced(connection: &Connection) -> Result<bool> {
             }
         }
         if *kind == 0 {
-            execute(connection, "DELETE FROM chunk_data WHERE payload_id = ?1", [int(*id)])?;
             let left = |sum: u64, less: u64| {
                 sum.checked_sub(less).ok_or_else(|| Fault::damaged("the totals are below what is kept"))
             };
