@@ -12,7 +12,6 @@ use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use serde_json::{Value, json};
 use std::{
     hint::black_box,
-    io::Cursor,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -131,9 +130,7 @@ fn fill(repository: &Path, blocks: u64) {
     while number < blocks {
         let end = (number + PUT_CONTENTS).min(blocks);
         // Made beforehand, so that making them is not measured.
-        let sources = (number..end)
-            .map(|number| Source::Stream(number.to_string().into(), Box::new(Cursor::new(content(number)))))
-            .collect();
+        let sources = (number..end).map(|number| Source::Bytes(number.to_string().into(), content(number))).collect();
         let began = Instant::now();
         let summary = engine.put(sources, None, &mut |event| drop::<PutEvent>(event)).unwrap();
         spent += began.elapsed();

@@ -1,7 +1,7 @@
 //! Putting: one thread reads, several hash and compress, the caller's commits. Order is kept, memory is bounded.
 //!
-//! The reading thread sends each chunk to the workers and, in the same order, a place where the result will appear to the
-//! committing thread. So the log's order is that of the walk, however the workers race, and the two bounded queues hold all
+//! The reading thread sends packs of chunks to the workers and, in the same order, the places where the results will appear to
+//! the committing thread. So the log's order is that of the walk, however the workers race, and the two bounded queues hold all
 //! that is ever in memory.
 
 use crate::{
@@ -106,27 +106,69 @@ pub struct PutSummary {
     pub new_bytes: u64,
 }
 
-/// What goes to a worker: a chunk and where its result belongs.
-type Work = (Vec<u8>, Sender<Result<ProcessedChunk, PutError>>);
-/// What stands in the queue for the committer in a chunk's place.
-type Pending = Receiver<Result<ProcessedChunk, PutError>>;
+/// Plaintext that is sent to a worker at once, unless one chunk alone is larger: waking a thread for each small chunk would
+/// cost more than hashing it.
+const PACK_BYTES: usize = 128 << 10;
+/// Steps that are sent at once at most.
+const PACK_STEPS: usize = 256;
 
-/// Sends the walk's steps on.
+/// What a worker makes of a pack's chunks.
+type Processed = Vec<Result<ProcessedChunk, PutError>>;
+/// What goes to a worker: chunks and where the results belong.
+type Work = (Vec<Vec<u8>>, Sender<Processed>);
+
+/// Consecutive steps; the results for their chunks appear in `processed`.
+struct Pack {
+    steps: Vec<Step<()>>,
+    processed: Receiver<Processed>,
+}
+
+/// Sends the walk's steps on, several at once.
 struct Queue {
     work: Sender<Work>,
-    steps: Sender<Step<Pending>>,
+    packs: Sender<Pack>,
+    steps: Vec<Step<()>>,
+    chunks: Vec<Vec<u8>>,
+    chunks_bytes: usize,
+}
+
+impl Queue {
+    fn new(work: Sender<Work>, packs: Sender<Pack>) -> Self {
+        Self { work, packs, steps: Vec::new(), chunks: Vec::new(), chunks_bytes: 0 }
+    }
+
+    fn push(&mut self, step: Step<()>) -> bool {
+        self.steps.push(step);
+        match self.chunks_bytes >= PACK_BYTES || self.steps.len() >= PACK_STEPS {
+            true => self.flush(),
+            false => true,
+        }
+    }
 }
 
 impl Sink for Queue {
-    type Chunk = Pending;
+    type Chunk = ();
 
     fn chunk(&mut self, bytes: Vec<u8>) -> bool {
-        let (done, pending) = bounded(1);
-        self.work.send((bytes, done)).is_ok() && self.steps.send(Step::Chunk(pending)).is_ok()
+        self.chunks_bytes += bytes.len();
+        self.chunks.push(bytes);
+        self.push(Step::Chunk(()))
     }
 
-    fn step(&mut self, step: Step<Pending>) -> bool {
-        self.steps.send(step).is_ok()
+    fn step(&mut self, step: Step<()>) -> bool {
+        self.push(step)
+    }
+
+    fn flush(&mut self) -> bool {
+        if self.steps.is_empty() {
+            return true;
+        }
+        let (done, processed) = bounded(1);
+        let chunks = std::mem::take(&mut self.chunks);
+        self.chunks_bytes = 0;
+        // To the worker first: the committer waits for what it receives.
+        let is_sent = chunks.is_empty() || self.work.send((chunks, done)).is_ok();
+        is_sent && self.packs.send(Pack { steps: std::mem::take(&mut self.steps), processed }).is_ok()
     }
 }
 
@@ -142,10 +184,10 @@ pub fn put(
     excluded: Option<&Path>,
     events: &mut dyn FnMut(PutEvent),
 ) -> Result<PutSummary, PutError> {
-    let chunk_bytes_max = config.chunk_bytes as usize * 4;
-    let in_flight = (IN_FLIGHT_BYTES / chunk_bytes_max).clamp(4, 1024);
+    let pack_bytes_max = PACK_BYTES + config.chunk_bytes as usize * 4;
+    let in_flight = (IN_FLIGHT_BYTES / pack_bytes_max).clamp(4, 256);
     let (work, to_do) = bounded::<Work>(in_flight);
-    let (steps, walked) = bounded(in_flight);
+    let (packs, walked) = bounded::<Pack>(in_flight);
     let bytes_read = AtomicU64::new(0);
     let mut writer = Writer {
         committer,
@@ -165,17 +207,17 @@ pub fn put(
         for mut preparer in preparers {
             let to_do = to_do.clone();
             scope.spawn(move || {
-                for (bytes, done) in to_do {
+                for (chunks, done) in to_do {
                     // A committer that has failed no longer waits for the result.
-                    let _ = done.send(preparer.prepare(&bytes));
+                    let _ = done.send(chunks.iter().map(|bytes| preparer.prepare(bytes)).collect());
                 }
             });
         }
         drop(to_do);
-        let walk = Walk::new(Queue { work, steps }, config.chunk_bytes, excluded, &bytes_read);
+        let walk = Walk::new(Queue::new(work, packs), config.chunk_bytes, excluded, &bytes_read);
         scope.spawn(move || walk.run(sources));
         // Consumed here, so that an early end drops the queue and with it stops the walk, then the workers.
-        let written = walked.into_iter().try_for_each(|step| writer.take(step));
+        let written = walked.into_iter().try_for_each(|pack| writer.take_pack(pack));
         written.and_then(|()| writer.finish())
     })
 }
@@ -224,10 +266,24 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn take(&mut self, step: Step<Pending>) -> Result<(), PutError> {
+    fn take_pack(&mut self, pack: Pack) -> Result<(), PutError> {
+        let has_chunks = pack.steps.iter().any(|step| matches!(step, Step::Chunk(())));
+        let processed = match has_chunks {
+            true => pack.processed.recv().map_err(|_| PutError::WorkerLost)?,
+            false => Processed::new(),
+        };
+        let mut processed = processed.into_iter();
+        pack.steps.into_iter().try_for_each(|step| self.take(step, &mut processed))
+    }
+
+    fn take(
+        &mut self,
+        step: Step<()>,
+        processed: &mut impl Iterator<Item = Result<ProcessedChunk, PutError>>,
+    ) -> Result<(), PutError> {
         match step {
-            Step::Chunk(pending) => {
-                let chunk = pending.recv().map_err(|_| PutError::WorkerLost)??;
+            Step::Chunk(()) => {
+                let chunk = processed.next().ok_or(PutError::WorkerLost)??;
                 self.committer.add_chunk(&mut self.content, chunk)?;
             }
             Step::Content { place, content_hash } => self.end_content(place, content_hash)?,

@@ -26,6 +26,8 @@ pub enum Source {
     Path(PathBuf),
     /// A stream under a name of the caller's.
     Stream(PathBuf, Box<dyn Read + Send>),
+    /// A content in memory under a name of the caller's.
+    Bytes(PathBuf, Vec<u8>),
 }
 
 /// Why an item could not be read. Other items are not concerned.
@@ -117,6 +119,9 @@ pub trait Sink {
 
     /// Takes any other step.
     fn step(&mut self, step: Step<Self::Chunk>) -> bool;
+
+    /// Hands on what is held back: the next step may be long in coming, or was the last.
+    fn flush(&mut self) -> bool;
 }
 
 /// Walks sources in the order given.
@@ -153,12 +158,17 @@ impl<'a, S: Sink> Walk<'a, S> {
         for source in sources {
             let walked = match source {
                 Source::Path(path) => self.walk_path(path),
-                Source::Stream(name, reader) => self.read_stream(name, reader),
+                Source::Stream(name, reader) => match self.sink.flush() {
+                    true => self.read_stream(name, reader),
+                    false => return,
+                },
+                Source::Bytes(name, bytes) => self.read_stream(name, bytes.as_slice()),
             };
             if walked.is_err() {
                 return;
             }
         }
+        self.sink.flush();
     }
 
     fn step(&mut self, step: Step<S::Chunk>) -> Result<(), Stopped> {
@@ -266,7 +276,7 @@ impl<'a, S: Sink> Walk<'a, S> {
         Ok(Ok((Place::new(path.to_owned(), &after), content_hash)))
     }
 
-    fn read_stream(&mut self, path: PathBuf, reader: Box<dyn Read + Send>) -> Result<(), Stopped> {
+    fn read_stream(&mut self, path: PathBuf, reader: impl Read) -> Result<(), Stopped> {
         match self.read_content(reader)? {
             Ok((_, content_hash)) => {
                 self.step(Step::Content { place: Place { path, mode: 0o644, mtime_ns: 0 }, content_hash })
