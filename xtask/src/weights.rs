@@ -76,7 +76,7 @@ fn runtime_with_benchmarks(environment: &Environment) -> Result<PathBuf> {
     let mut cargo = environment.cargo(&["build", "--locked", "--package", "pakit-runtime-mock"]);
     process::run(cargo.args(["--features", "runtime-benchmarks"]))?;
     let folder = target_folder()?.join("debug/wbuild/pakit-runtime-mock");
-    let wasm = folder.join("pakit_runtime_mock.compact.compressed.wasm");
+    let wasm = folder.join("pakit_runtime_mock.wasm");
     ensure!(wasm.is_file(), "the build left no Wasm at {}", wasm.display());
     Ok(wasm)
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{Call, Dags, WeightInfo, sparse_log::SparseLog};
+use codec::Encode;
 use frame_support::{
     dispatch::GetDispatchInfo,
     traits::UnfilteredDispatchable,
@@ -25,7 +26,7 @@ const OLD_SIZE: u64 = (1 << 47) - 1;
 /// A header with the most parents, one of them real.
 fn longest_header(leaf_index: u64, depth: u32, parent: &Header) -> Header {
     let mut parents: Vec<Parent> = (1..PARENTS_MAX as u64)
-        .map(|at| Parent { leaf_index: leaf_index - at, block_hash: hash_of(&[at as u8]) })
+        .map(|leaf_index| Parent { leaf_index, block_hash: hash_of(&[leaf_index as u8]) })
         .collect();
     parents.push(Parent { leaf_index: parent.leaf_index, block_hash: hash_of(&parent.to_bytes()) });
     parents.sort_unstable_by_key(|parent| parent.leaf_index);
