@@ -13,8 +13,10 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    process::{checkout, command, run, run_seen},
-    setup,
+    build,
+    process::{checkout, run, run_seen},
+    setup::{self, Environment},
+    test::target_folder,
 };
 
 /// What is measured.
@@ -31,17 +33,19 @@ const FILE_RUNS: usize = 3;
 
 /// Runs what was asked for, or all, and writes the report if it was all.
 pub(crate) fn run_benches(only: Option<Bench>, blocks: u64, folder: Option<PathBuf>) -> Result<()> {
-    setup::run()?;
+    let environment = setup::ensure()?;
+    // One selection of packages for all of it: another would build their dependencies with other features.
+    let programs = build::binaries()?;
     let wants = |bench| only.is_none_or(|only| only == bench);
     let mut report = format!(
         "# Benchmarks\n\nWritten by `cargo xtask bench`. Every figure is of one run on one machine; compare the ratios, not the machines.\n\n{}",
         machine(),
     );
     if wants(Bench::Engine) {
-        engine(blocks, &mut report)?;
+        engine(&environment, blocks, &mut report)?;
     }
     if wants(Bench::Files) {
-        files(folder, &mut report)?;
+        files(&programs, folder, &mut report)?;
     }
     if only.is_none() {
         let path = checkout().join("docs/benchmarks.md");
@@ -77,12 +81,11 @@ fn machine() -> String {
     format!("Machine: {model}, {cores} cores, {memory} of memory, load {load} when it began.\n\n")
 }
 
-fn engine(blocks: u64, report: &mut String) -> Result<()> {
+fn engine(environment: &Environment, blocks: u64, report: &mut String) -> Result<()> {
     let mut raw = String::new();
-    run_seen(
-        command("cargo").args(["bench", "--package", "offchain-store", "--bench", "engine", "--", &blocks.to_string()]),
-        |line| raw.push_str(line),
-    )?;
+    let mut cargo = environment.cargo(&["bench", "--locked", "--bench", "engine"]);
+    cargo.args(build::SELECTION).args(["--", &blocks.to_string()]);
+    run_seen(&mut cargo, |line| raw.push_str(line))?;
     writeln!(report, "## Engine, {blocks} blocks of 2 KiB\n\n| what | figures |\n|---|---|")?;
     for line in raw.lines() {
         let Ok(value) = serde_json::from_str::<serde_json::Value>(line) else { continue };
@@ -105,29 +108,29 @@ fn rounded(value: &serde_json::Value) -> String {
 /// A program that stores a folder, with what prepares an empty store for it.
 struct Contender {
     name: &'static str,
-    prepare: fn(&Path, &Path) -> Vec<Command>,
-    store: fn(&Path, &Path) -> Command,
+    prepare: fn(&Path, &Path, &Path) -> Vec<Command>,
+    store: fn(&Path, &Path, &Path) -> Command,
 }
 
 const CONTENDERS: [Contender; 3] = [
     Contender {
         name: "pakit put",
-        prepare: |store, _| vec![pakit(store, &["init"])],
-        store: |store, folder| {
-            let mut put = pakit(store, &["put", "--quiet"]);
+        prepare: |programs, store, _| vec![pakit(programs, store, &["init"])],
+        store: |programs, store, folder| {
+            let mut put = pakit(programs, store, &["put", "--quiet"]);
             put.arg(folder);
             put
         },
     },
     Contender {
         name: "git add",
-        prepare: |store, folder| vec![git(store, folder, &["init", "--quiet"])],
-        store: |store, folder| git(store, folder, &["-c", "core.safecrlf=false", "add", "--force", "--all", "."]),
+        prepare: |_, store, folder| vec![git(store, folder, &["init", "--quiet"])],
+        store: |_, store, folder| git(store, folder, &["-c", "core.safecrlf=false", "add", "--force", "--all", "."]),
     },
     Contender {
         name: "restic backup",
-        prepare: |store, _| vec![restic(store, &["init", "--quiet"])],
-        store: |store, folder| {
+        prepare: |_, store, _| vec![restic(store, &["init", "--quiet"])],
+        store: |_, store, folder| {
             let mut backup = restic(store, &["backup", "--quiet"]);
             backup.arg(folder);
             backup
@@ -135,8 +138,8 @@ const CONTENDERS: [Contender; 3] = [
     },
 ];
 
-fn pakit(store: &Path, arguments: &[&str]) -> Command {
-    let mut pakit = Command::new(release_binary("pakit"));
+fn pakit(programs: &Path, store: &Path, arguments: &[&str]) -> Command {
+    let mut pakit = Command::new(programs.join("pakit"));
     pakit.arg("--repo").arg(store).args(arguments);
     pakit
 }
@@ -154,14 +157,6 @@ fn restic(store: &Path, arguments: &[&str]) -> Command {
     restic
 }
 
-fn release_binary(name: &str) -> PathBuf {
-    target_dir().join("release").join(name)
-}
-
-fn target_dir() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| checkout().join("target"), PathBuf::from)
-}
-
 /// One run of one contender.
 struct Measured {
     wall: Duration,
@@ -169,17 +164,14 @@ struct Measured {
     stored_bytes: u64,
 }
 
-fn files(folder: Option<PathBuf>, report: &mut String) -> Result<()> {
+fn files(programs: &Path, folder: Option<PathBuf>, report: &mut String) -> Result<()> {
     let folder = match folder {
         Some(folder) => folder,
         None => registry_sources()?,
     };
-    run(command("cargo").args(["build", "--release", "--package", "offchain-store"]))?;
-    if Command::new("restic").arg("version").output().is_err() {
-        bail!("restic is not installed; on Debian: apt-get install restic");
-    }
+    setup::ensure_restic()?;
     let (count, bytes) = size_of(&folder)?;
-    let scratch = target_dir().join("bench-files");
+    let scratch = target_folder()?.join("bench-files");
     let mut runs: Vec<Vec<Measured>> = CONTENDERS.iter().map(|_| Vec::new()).collect();
     // One unmeasured read brings the files into the page cache for all alike.
     for round in 0..FILE_RUNS {
@@ -189,7 +181,7 @@ fn files(folder: Option<PathBuf>, report: &mut String) -> Result<()> {
             order.reverse();
         }
         for at in order {
-            let measured = measure(&CONTENDERS[at], &scratch, &folder)?;
+            let measured = measure(&CONTENDERS[at], programs, &scratch, &folder)?;
             println!(
                 "{}: {:.1} s wall, {:.1} s CPU, {:.1} MB stored",
                 CONTENDERS[at].name,
@@ -224,18 +216,18 @@ fn files(folder: Option<PathBuf>, report: &mut String) -> Result<()> {
     Ok(())
 }
 
-fn measure(contender: &Contender, scratch: &Path, folder: &Path) -> Result<Measured> {
+fn measure(contender: &Contender, programs: &Path, scratch: &Path, folder: &Path) -> Result<Measured> {
     if scratch.exists() {
         fs::remove_dir_all(scratch)?;
     }
     fs::create_dir_all(scratch)?;
     let store = scratch.join("store");
-    for mut prepare in (contender.prepare)(&store, folder) {
+    for mut prepare in (contender.prepare)(programs, &store, folder) {
         run(prepare.stdout(std::process::Stdio::null()))?;
     }
     let cpu_before = children_cpu()?;
     let began = Instant::now();
-    run((contender.store)(&store, folder).stdout(std::process::Stdio::null()))?;
+    run((contender.store)(programs, &store, folder).stdout(std::process::Stdio::null()))?;
     let wall = began.elapsed();
     let cpu = children_cpu()?.saturating_sub(cpu_before);
     let (_, stored_bytes) = size_of(&store)?;

@@ -6,6 +6,11 @@ use anyhow::Result;
 
 use crate::{process, setup, test::target_folder};
 
+/// What release builds select, so that all of them share what they build: the runtime with the metadata hash that wallets
+/// check what they sign against.
+pub(crate) const SELECTION: [&str; 6] =
+    ["--package", "offchain-store", "--package", "pakit-dev-node", "--features", "pakit-dev-node/metadata-hash"];
+
 /// The recipe `build`.
 pub(crate) fn run() -> Result<()> {
     let folder = binaries()?;
@@ -13,12 +18,10 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-/// Builds `pakit` and the development node, its runtime with the metadata hash that wallets check what they sign against;
-/// returns the folder they are in.
+/// Builds `pakit` and the development node; returns the folder they are in.
 pub(crate) fn binaries() -> Result<PathBuf> {
     let environment = setup::ensure()?;
     println!("Building pakit and its development node (release; the first time takes a while) ...");
-    let mut cargo = environment.cargo(&["build", "--locked", "--release", "--package", "offchain-store"]);
-    process::run(cargo.args(["--package", "pakit-dev-node", "--features", "pakit-dev-node/metadata-hash"]))?;
+    process::run(environment.cargo(&["build", "--locked", "--release"]).args(SELECTION))?;
     Ok(target_folder()?.join("release"))
 }

@@ -267,6 +267,18 @@ fn ensure_packages() -> Result<()> {
     Ok(())
 }
 
+/// Installs restic, which only the benchmarks want.
+pub(crate) fn ensure_restic() -> Result<()> {
+    if is_on_path("restic") {
+        return Ok(());
+    }
+    ensure!(
+        can_install_packages(),
+        "restic is not installed. On Debian or Ubuntu:\n    sudo apt-get install -y restic"
+    );
+    apt_install(&["restic"])
+}
+
 /// The places where clang-sys, by which crates load it, looks first.
 fn libclang_is_there() -> bool {
     if env::var_os("LIBCLANG_PATH").is_some() {

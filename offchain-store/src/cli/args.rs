@@ -116,6 +116,8 @@ pub(super) enum Command {
     Stats,
     /// Audit the repository
     Check(Check),
+    /// Make anew what can be derived, set damaged chunks aside, and list exactly what is lost
+    Repair,
     /// Print a completion script for a shell
     Completions(Completions),
 }

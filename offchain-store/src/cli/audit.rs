@@ -1,4 +1,4 @@
-//! stats, check.
+//! stats, check, repair.
 
 use super::{
     args::{Check, Global},
@@ -10,7 +10,9 @@ use crate::{
     anchor::Outbox,
     backend::BackendError,
     check::{self, CheckReport, Depth},
+    config::Config,
     engine::{Access, OpenError, StorageEngine},
+    sqlite::repair::{self, RepairReport},
 };
 use serde::Serialize;
 use std::ops::ControlFlow;
@@ -35,6 +37,53 @@ pub(super) fn check(global: &Global, out: &Output, args: &Check) -> Result<(), F
     let report = report?;
     out.print(&report, || report_text(&report))?;
     if report.is_sound() { Ok(()) } else { Err(Failure { kind: Kind::Refused, message: String::new() }) }
+}
+
+pub(super) fn repair(global: &Global, out: &Output) -> Result<(), Failure> {
+    let config = Config::load(&global.repo, &global.overrides())?;
+    let bar = out.progress(None);
+    let report = repair::repair(&global.repo, &config.database_options(), &mut |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    let report = report?;
+    out.print(&report, || repair_text(&report))?;
+    if report.is_whole() { Ok(()) } else { Err(Failure { kind: Kind::Refused, message: String::new() }) }
+}
+
+fn repair_text(report: &RepairReport) -> String {
+    let mut lines =
+        vec![format!("{} blocks and {} chunks looked at; the indexes are made anew", report.blocks, report.chunks)];
+    let mut tell = |count: u64, text: &str| {
+        if count > 0 {
+            lines.push(format!("{count} {text}"));
+        }
+    };
+    tell(report.log_nodes_restored, "nodes of the log restored");
+    tell(report.counts_corrected, "counts of references corrected");
+    tell(u64::from(report.totals_corrected), "row of sums corrected");
+    let mut name = |count: u64, text: &str, names: Vec<String>| {
+        if count > 0 {
+            lines.push(format!("{count} {text}"));
+            let unnamed = count.saturating_sub(names.len() as u64);
+            lines.extend(names.into_iter().map(|name| format!("  {name}")));
+            lines.extend((unnamed > 0).then(|| format!("  and {unnamed} more")));
+        }
+    };
+    name(
+        report.set_aside_count,
+        "chunks set aside, damaged:",
+        report.set_aside.iter().map(ToString::to_string).collect(),
+    );
+    let contents = report.contents_lost.iter().map(ToString::to_string).collect();
+    name(report.contents_lost_count, "blocks without their content; put it again to restore it:", contents);
+    let blocks = report.blocks_lost.iter().map(|leaf_index| format!("leaf {leaf_index}")).collect();
+    name(report.blocks_lost_count, "blocks lost, which only a backup brings back:", blocks);
+    if report.is_whole() {
+        lines.push("nothing is lost".to_owned());
+    }
+    lines.join("\n")
 }
 
 /// Opens with the writer's lock, since a commit in between would look like damage. Where nothing can be written, nobody

@@ -76,6 +76,7 @@ fn dispatch(global: &Global, command: Command) -> Result<(), Failure> {
         Command::Status(args) => chain::status(global, out, &args),
         Command::Stats => audit::stats(global, out),
         Command::Check(args) => audit::check(global, out, &args),
+        Command::Repair => audit::repair(global, out),
         Command::Completions(args) => {
             // Into memory first: the generator panics where standard output has been closed.
             let mut script = Vec::new();

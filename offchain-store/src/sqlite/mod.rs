@@ -8,6 +8,7 @@
 //! | `derived.rs` | what is derived from the rows to find them: existence filter, indexes, counts of children |
 //! | `runs.rs` | the indexes as sorted runs |
 //! | `parent_cache.rs` | what blocks ask of their parents, in memory |
+//! | `repair.rs` | making anew what can be derived, telling what is lost |
 //! | `outbox.rs` | the tables of anchors |
 //!
 //! One process writes, and holds the file `lock` for it; any number read meanwhile. A commit is one transaction of
@@ -19,6 +20,7 @@ mod fault;
 pub mod outbox;
 mod parent_cache;
 mod read;
+pub mod repair;
 mod rows;
 mod runs;
 mod schema;

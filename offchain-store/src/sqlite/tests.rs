@@ -610,6 +610,100 @@ fn a_node_of_the_log_that_was_changed_or_lost_is_found() {
     assert_eq!(problems(), 0);
 }
 
+fn problems(folder: &tempfile::TempDir) -> Vec<crate::check::Problem> {
+    let go_on = &mut |_, _| std::ops::ControlFlow::Continue(());
+    crate::check::check(&open(folder, Access::Read).unwrap(), crate::check::Depth::Full, go_on).unwrap().problems
+}
+
+fn repaired(folder: &tempfile::TempDir) -> repair::RepairReport {
+    repair::repair(folder.path(), &Options::default(), &mut |_, _| ()).unwrap()
+}
+
+#[test]
+fn what_follows_from_the_rest_is_repaired_and_nothing_is_lost() {
+    let (folder, backend) = create();
+    let mut log = Log::new();
+    backend.commit(log.batch(1500)).unwrap();
+    drop(backend);
+    let report = repaired(&folder);
+    assert!(report.is_whole() && report.log_nodes_restored == 0 && !report.totals_corrected, "{report:?}");
+    for damage in [
+        "DELETE FROM log_tiles WHERE tile = 2",
+        "UPDATE log_tiles SET nodes = CAST(x'00' || substr(nodes, 2) AS BLOB) WHERE tile = 1",
+        "DELETE FROM log_nodes",
+        "UPDATE log_nodes SET hash = zeroblob(32)",
+        "UPDATE payloads SET refs = 7 WHERE payload_id % 5 = 0",
+        "UPDATE totals SET blocks = 3, edges = 2, frontier = 5, stored_bytes = 0, payload_next = 8",
+        "DELETE FROM totals",
+        "INSERT INTO runs VALUES (9, 0, 0, 1, x'00'); INSERT INTO run_pages VALUES (3, x'01')",
+        "INSERT INTO derived VALUES (1, 0, 5, 5, 0, 8, 9, zeroblob(32))",
+    ] {
+        tamper(&folder, damage);
+        let report = repaired(&folder);
+        assert!(report.is_whole(), "{damage}: {report:?}");
+        assert_eq!(problems(&folder), [], "{damage}");
+        assert_finds_all(&open(&folder, Access::Read).unwrap(), &log);
+    }
+}
+
+#[test]
+fn a_damaged_chunk_is_set_aside_and_restored_when_its_content_is_put_again() {
+    let (folder, backend) = create();
+    let mut log = Log::new();
+    let mut batch = log.batch(20);
+    let (chunks, refs, content) = two_chunks();
+    batch.chunks.extend(chunks.clone());
+    let new = NewContent { content_hash: hash(&content), info: info(2000), staged: None, chunks: refs.clone() };
+    batch.contents.push(new);
+    let of_two = log.add(&mut batch, &content);
+    backend.commit(batch).unwrap();
+    drop(backend);
+    let (seven, a) = (7u64.to_le_bytes(), vec![b'a'; 1000]);
+    for damage in
+        ["bytes = CAST(x'ff' || substr(bytes, 2) AS BLOB)", "bytes = NULL", "compression = 1", "stored_size = 5"]
+    {
+        let which = |hash: ContentHash| format!("hash = x'{}'", hex::encode(hash.as_bytes()));
+        tamper(&folder, &format!("UPDATE payloads SET {damage} WHERE {}", which(hash(&seven))));
+        tamper(&folder, &format!("UPDATE payloads SET {damage} WHERE {}", which(hash(&a))));
+        let report = repaired(&folder);
+        assert_eq!((report.set_aside, report.blocks_lost), (vec![hash(&seven), hash(&a)], vec![]), "{damage}");
+        assert_eq!(report.contents_lost, [log.newest[7].block_hash(), of_two.block_hash()]);
+        // What is told once is not forgotten.
+        assert_eq!(repaired(&folder).contents_lost_count, 2);
+        let backend = open(&folder, Access::Write).unwrap();
+        assert_eq!(backend.chunk(&hash(&seven)).unwrap(), None, "what is damaged is not handed out");
+        assert!(backend.chunk(&hash(&9u64.to_le_bytes())).unwrap().is_some());
+        backend.commit(WriteBatch { chunks: vec![chunk(&seven), chunk(&a)], ..WriteBatch::default() }).unwrap();
+        assert_eq!(backend.chunk(&hash(&a)).unwrap(), Some(chunk(&a)));
+        drop(backend);
+        let report = repaired(&folder);
+        assert!(report.is_whole(), "{damage}: {report:?}");
+        assert_eq!(problems(&folder), [], "{damage}");
+    }
+    assert_eq!(count(&folder, "set_aside"), 8);
+}
+
+#[test]
+fn a_block_that_is_lost_is_named_and_the_rest_stays_provable() {
+    let (folder, backend) = create();
+    let mut log = Log::new();
+    backend.commit(log.batch(600)).unwrap();
+    drop(backend);
+    tamper(&folder, "UPDATE blocks SET codec = 113 WHERE leaf_index = 100; DELETE FROM blocks WHERE leaf_index = 300");
+    let report = repaired(&folder);
+    // Those who name block 300 as a parent cannot be put together without its hash.
+    assert_eq!(report.blocks_lost, [100, 300, 301, 302]);
+    assert_eq!((report.contents_lost_count, report.log_nodes_restored), (0, 0));
+    let backend = open(&folder, Access::Read).unwrap();
+    let log_reader = crate::log::LogReader::new(&backend);
+    let head = log_reader.head().unwrap().unwrap();
+    assert_eq!(Some(head), log.nodes.head());
+    let path = log_reader.inclusion(99, 600).unwrap();
+    let block = backend.block(99).unwrap().unwrap();
+    pakit_primitives::verify_inclusion::<SoftwareHasher>(&head, 99, &block.block_hash(), &path).unwrap();
+    assert!(backend.block(100).is_err());
+}
+
 /// Made by the program when version 1 was current: a folder of 301 files, one of them put again with metadata.
 #[test]
 fn a_repository_of_version_1_is_brought_up_to_date_and_goes_on() {

@@ -242,7 +242,7 @@ fn insert_blocks(connection: &Connection, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-fn write_totals(connection: &Connection, totals: &Totals, payload_next: u64) -> Result<()> {
+pub(super) fn write_totals(connection: &Connection, totals: &Totals, payload_next: u64) -> Result<()> {
     let sql = "UPDATE totals SET blocks = ?1, edges = ?2, depth_max = ?3, depth_sum = ?4, slices = ?5,
         original_bytes = ?6, referenced_bytes = ?7, unique_bytes = ?8, stored_bytes = ?9, chunks = ?10, frontier = ?11,
         payload_next = ?12, late_sequence = (SELECT ifnull(max(sequence), 0) FROM late_names) WHERE id = 1";

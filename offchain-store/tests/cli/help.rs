@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Every command, subcommands spelled out.
-const COMMANDS: [&[&str]; 30] = [
+const COMMANDS: [&[&str]; 31] = [
     &["init"],
     &["put"],
     &["get"],
@@ -33,6 +33,7 @@ const COMMANDS: [&[&str]; 30] = [
     &["status"],
     &["stats"],
     &["check"],
+    &["repair"],
     &["completions"],
     // The same page by another way.
     &["help", "put"],
