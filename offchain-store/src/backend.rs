@@ -109,6 +109,15 @@ impl From<&DagBlock> for ParentInfo {
     }
 }
 
+/// The first step of a shortest way to genesis.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Hop {
+    /// Steps of the whole way.
+    pub steps: u32,
+    /// The parent that it begins with.
+    pub parent: u64,
+}
+
 /// Everything that becomes visible at once, or not at all. Applied in the order of the fields.
 #[derive(Clone, Default, Debug)]
 pub struct WriteBatch {
@@ -230,6 +239,9 @@ pub trait DagBackend: Send + Sync {
         Ok(self.block(leaf_index)?.as_ref().map(ParentInfo::from))
     }
 
+    /// The first step of a shortest way to genesis; `None` for genesis itself, and for a block that is not there.
+    fn hop(&self, leaf_index: u64) -> Result<Option<Hop>, BackendError>;
+
     /// Where a block stands in the log.
     fn find_block(&self, block_hash: &BlockHash) -> Result<Option<u64>, BackendError>;
 
@@ -246,6 +258,11 @@ pub trait DagBackend: Send + Sync {
 
     /// Hash of the complete subtree over 2^level leaves from `index` x 2^level on; level 0 gives block hashes.
     fn log_node(&self, level: u32, index: u64) -> Result<Option<Digest>, BackendError>;
+
+    /// The same for many nodes, in their order.
+    fn log_nodes(&self, nodes: &[(u32, u64)]) -> Result<Vec<Option<Digest>>, BackendError> {
+        nodes.iter().map(|(level, index)| self.log_node(*level, *index)).collect()
+    }
 
     /// Blocks that name this one as a parent.
     fn children(&self, leaf_index: u64, after: Option<u64>, limit: usize) -> Result<Vec<u64>, BackendError>;

@@ -9,7 +9,7 @@ mod problem;
 pub use problem::{Lookup, NodeState, Problem};
 
 use crate::{
-    backend::{BackendError, DagBackend, Totals},
+    backend::{BackendError, DagBackend, Hop, Totals},
     block::DagBlock,
 };
 use lru::LruCache;
@@ -230,6 +230,25 @@ impl Checker<'_> {
     }
 
     /// Header rules that need other blocks, and the edges that follow from the header.
+    /// That the way to genesis begins with the parent that is nearest to it.
+    fn check_way(&mut self, block: &DagBlock) {
+        let leaf_index = block.leaf_index();
+        let hops = || -> Result<bool, BackendError> {
+            let mut of_parents = Vec::new();
+            for parent in block.header().parents.iter() {
+                let steps = self.backend.hop(parent.leaf_index)?.map_or(0, |hop| hop.steps);
+                of_parents.push((steps, parent.leaf_index));
+            }
+            let nearest = of_parents.into_iter().min();
+            let expected = nearest.map(|(steps, parent)| Hop { steps: steps.saturating_add(1), parent });
+            Ok(self.backend.hop(leaf_index)? == expected)
+        };
+        let is_right = hops();
+        if self.read(is_right, || format!("way from block {leaf_index} to genesis")) == Some(false) {
+            self.found(Problem::WrongWay { leaf_index });
+        }
+    }
+
     fn check_header(&mut self, block: &DagBlock) {
         let (leaf_index, header) = (block.leaf_index(), block.header());
         let mut expected = 0;
@@ -254,6 +273,9 @@ impl Checker<'_> {
         // Without all parents, their greatest depth is not known.
         if are_parents_known && header.depth != expected {
             self.found(Problem::WrongDepth { leaf_index, expected, found: header.depth });
+        }
+        if are_parents_known {
+            self.check_way(block);
         }
         if self.is_continuous && header.slices_before != self.counted.slices {
             let (expected, found) = (self.counted.slices, header.slices_before);

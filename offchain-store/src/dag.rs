@@ -6,15 +6,12 @@ use crate::{
 };
 use pakit_primitives::{BlockHash, Parent, lineage::LINEAGE_HEADERS_MAX};
 use std::{
-    collections::{BTreeMap, HashMap, HashSet, hash_map::Entry},
+    collections::{BTreeMap, HashSet},
     sync::Arc,
 };
 
 /// Blocks that a walk visits unless it is told otherwise; it then holds about 40 MB.
 pub const WALK_BLOCKS_DEFAULT: usize = 100_000;
-/// Blocks that are read in search of a way to genesis. The way is near 6 blocks long at a million blocks, and the search then
-/// reads about 1,000.
-pub const LINEAGE_BLOCKS_READ_MAX: usize = 100_000;
 /// Children that are read at once.
 const CHILDREN_PAGE: usize = 1024;
 
@@ -44,9 +41,6 @@ pub enum DagError {
     /// The shortest way to genesis has more blocks than a lineage proof may hold.
     #[error("the shortest way to genesis has more than {LINEAGE_HEADERS_MAX} blocks")]
     LineageTooLong,
-    /// Too many blocks were read without reaching genesis.
-    #[error("no way to genesis was found among the {LINEAGE_BLOCKS_READ_MAX} nearest ancestors")]
-    LineageNotFound,
 }
 
 /// How far a walk goes.
@@ -222,32 +216,21 @@ impl MerkleDag {
         if start.leaf_index() == 0 {
             return Ok(Vec::new());
         }
-        // Child through which each ancestor was reached first, and the blocks read so far.
-        let mut via: HashMap<u64, u64> = HashMap::new();
-        let mut blocks = HashMap::new();
-        let mut layer = vec![(start.leaf_index(), start.clone())];
+        let mut lineage: Vec<DagBlock> = Vec::new();
         for _ in 0..LINEAGE_HEADERS_MAX {
-            let mut next: BTreeMap<u64, (u64, Parent)> = BTreeMap::new();
-            for (leaf_index, block) in &layer {
-                for parent in block.header().parents.iter() {
-                    if let Entry::Vacant(entry) = via.entry(parent.leaf_index) {
-                        entry.insert(*leaf_index);
-                        next.insert(parent.leaf_index, (*leaf_index, *parent));
-                    }
-                }
+            let child = lineage.last().unwrap_or(&start);
+            let place = child.leaf_index();
+            let stray = || BackendError::Damaged(format!("the way from block {place} to genesis leads astray"));
+            let hop = self.backend.hop(place)?.ok_or_else(stray)?;
+            if hop.steps as usize > LINEAGE_HEADERS_MAX - lineage.len() {
+                return Err(DagError::LineageTooLong);
             }
-            blocks.extend(layer);
-            // Genesis is seen by its name before any other block of its layer is read.
-            if let Some((child, genesis)) = next.get(&0) {
-                let genesis = self.parent(known(&blocks, *child)?, genesis)?;
-                return way(genesis, &start, &via, &mut blocks);
-            }
-            if blocks.len() + next.len() > LINEAGE_BLOCKS_READ_MAX {
-                return Err(DagError::LineageNotFound);
-            }
-            layer = Vec::with_capacity(next.len());
-            for (leaf_index, (child, parent)) in next {
-                layer.push((leaf_index, self.parent(known(&blocks, child)?, &parent)?));
+            let mut parents = child.header().parents.iter();
+            let parent = parents.find(|parent| parent.leaf_index == hop.parent).ok_or_else(stray)?;
+            let ancestor = self.parent(child, parent)?;
+            lineage.push(ancestor);
+            if hop.parent == 0 {
+                return Ok(lineage);
             }
         }
         Err(DagError::LineageTooLong)
@@ -311,27 +294,6 @@ fn is_edge(child: &DagBlock, parent: &DagBlock) -> bool {
     child.header().has_parent(parent.leaf_index(), &parent.block_hash())
         && parent.header().depth < child.header().depth
         && parent.header().timestamp_ms <= child.header().timestamp_ms
-}
-
-fn known(blocks: &HashMap<u64, DagBlock>, leaf_index: u64) -> Result<&DagBlock, DagError> {
-    blocks.get(&leaf_index).ok_or(DagError::UnknownLeaf(leaf_index))
-}
-
-/// The way up from genesis by the children through which its blocks were reached, turned round.
-fn way(
-    genesis: DagBlock,
-    start: &DagBlock,
-    via: &HashMap<u64, u64>,
-    blocks: &mut HashMap<u64, DagBlock>,
-) -> Result<Vec<DagBlock>, DagError> {
-    let mut lineage = vec![genesis];
-    let mut place = 0;
-    while let Some(child) = via.get(&place).filter(|child| **child != start.leaf_index()) {
-        lineage.push(blocks.remove(child).ok_or(DagError::UnknownLeaf(*child))?);
-        place = *child;
-    }
-    lineage.reverse();
-    Ok(lineage)
 }
 
 /// Reached from the first block.

@@ -122,30 +122,37 @@ impl<'a> LogReader<'a> {
         if size <= log_size { Ok(()) } else { Err(LogReadError::SizeBeyondLog { size, log_size }) }
     }
 
-    fn subtree_hashes(&self, subtrees: &[Subtree]) -> Result<Vec<Digest>, LogReadError> {
-        subtrees.iter().map(|subtree| self.subtree_hash(*subtree)).collect()
+    fn subtree_hash(&self, subtree: Subtree) -> Result<Digest, LogReadError> {
+        let mut hashes = self.subtree_hashes(&[subtree])?;
+        Ok(hashes.pop().ok_or(LogError::EmptyLog)?)
     }
 
-    /// Hash of a subtree within the log's size: a stored node, or folded from its complete parts, the smallest first.
-    fn subtree_hash(&self, subtree: Subtree) -> Result<Digest, LogReadError> {
-        let mut parts = read_parts(self.backend, subtree)?;
-        // No subtree of a proof is empty, and any other has a part.
-        let last = parts.pop().ok_or(LogError::EmptyLog)?;
-        Ok(parts.iter().rev().fold(last, |right, left| hash_node::<SoftwareHasher>(left, &right)))
+    /// Hashes of subtrees within the log's size: each a stored node, or folded from its complete parts, the smallest first.
+    fn subtree_hashes(&self, subtrees: &[Subtree]) -> Result<Vec<Digest>, LogReadError> {
+        let mut parts = read_parts(self.backend, subtrees)?.into_iter();
+        let fold = |subtree: &Subtree| {
+            let mut parts: Vec<Digest> = parts.by_ref().take(subtree.complete_parts().count()).collect();
+            // No subtree of a proof is empty, and any other has a part.
+            let last = parts.pop().ok_or(LogError::EmptyLog)?;
+            Ok(parts.iter().rev().fold(last, |right, left| hash_node::<SoftwareHasher>(left, &right)))
+        };
+        subtrees.iter().map(fold).collect()
     }
 }
 
-/// The stored nodes that make up a subtree, left to right: one for a complete subtree, at most 48.
-fn read_parts(backend: &dyn DagBackend, subtree: Subtree) -> Result<Vec<Digest>, LogReadError> {
-    let mut parts = Vec::new();
-    for part in subtree.complete_parts() {
+/// The stored nodes that make up subtrees, left to right: one for a complete subtree, at most 48 for any.
+fn read_parts(backend: &dyn DagBackend, subtrees: &[Subtree]) -> Result<Vec<Digest>, LogReadError> {
+    let mut places = Vec::new();
+    for part in subtrees.iter().flat_map(|subtree| subtree.complete_parts()) {
         let level = part.len().ilog2();
         // Each subtree of a log starts at a multiple of its length rounded up to a power of two, hence so does each part.
         let index = part.start >> level;
         debug_assert_eq!(part.as_complete(), Some((level, index)));
-        parts.push(backend.log_node(level, index)?.ok_or(LogReadError::NodeMissing { level, index })?);
+        places.push((level, index));
     }
-    Ok(parts)
+    let nodes = backend.log_nodes(&places)?;
+    let found = places.into_iter().zip(nodes);
+    found.map(|((level, index), node)| node.ok_or(LogReadError::NodeMissing { level, index })).collect()
 }
 
 /// Why a block cannot be appended.
@@ -181,7 +188,7 @@ impl LogAppender {
         if size > LEAVES_MAX {
             return Err(LogError::SizeTooLarge.into());
         }
-        let peaks = read_parts(backend, Subtree { start: 0, end: size })?;
+        let peaks = read_parts(backend, &[Subtree { start: 0, end: size }])?;
         let accumulator = Accumulator::resume(size, peaks).ok_or(LogError::SizeTooLarge)?;
         Ok(Self { accumulator })
     }

@@ -1,7 +1,7 @@
 //! [`MemoryBackend`]: blocks kept in this process's memory, for tests, examples and whoever needs a DAG for a moment.
 
 use crate::{
-    backend::{BackendError, BlockKey, ChunkRef, DagBackend, PayloadInfo, StoredChunk, Totals, WriteBatch},
+    backend::{BackendError, BlockKey, ChunkRef, DagBackend, Hop, PayloadInfo, StoredChunk, Totals, WriteBatch},
     block::DagBlock,
     plan::{BlockPlan, Known, ListPlan, ParentRow, PayloadKind, PayloadRow, Plan, Stagings, node_number},
 };
@@ -44,6 +44,7 @@ enum Data {
 struct State {
     totals: Totals,
     blocks: Vec<DagBlock>,
+    hops: Vec<Option<Hop>>,
     by_hash: BTreeMap<BlockHash, u64>,
     by_key: BTreeMap<BlockKey, u64>,
     by_content: BTreeSet<(ContentHash, u64)>,
@@ -108,7 +109,8 @@ impl Known for State {
 
     fn parent(&self, leaf_index: u64) -> Result<Option<ParentRow>, BackendError> {
         let is_frontier = self.frontier.contains(&leaf_index);
-        Ok(self.block(leaf_index).map(|block| ParentRow { info: block.into(), is_frontier }))
+        let steps = self.hop(leaf_index).map_or(0, |hop| hop.steps);
+        Ok(self.block(leaf_index).map(|block| ParentRow { info: block.into(), steps, is_frontier }))
     }
 
     fn has_metadata(&self, hash: &MetadataHash) -> Result<bool, BackendError> {
@@ -119,6 +121,10 @@ impl Known for State {
 impl State {
     fn block(&self, leaf_index: u64) -> Option<&DagBlock> {
         self.blocks.get(usize::try_from(leaf_index).ok()?)
+    }
+
+    fn hop(&self, leaf_index: u64) -> Option<Hop> {
+        self.hops.get(usize::try_from(leaf_index).ok()?).copied().flatten()
     }
 
     fn find_payload(&self, hash: &ContentHash) -> Option<(u64, &Payload)> {
@@ -142,7 +148,8 @@ impl State {
             self.apply_list(id, list);
         }
         self.metadata.extend(plan.metadata);
-        for BlockPlan { block, .. } in plan.blocks {
+        for BlockPlan { block, hop, .. } in plan.blocks {
+            self.hops.push(hop);
             self.apply_block(block);
         }
         self.edges.extend(plan.edges);
@@ -225,6 +232,10 @@ impl DagBackend for MemoryBackend {
 
     fn block(&self, leaf_index: u64) -> Result<Option<DagBlock>, BackendError> {
         Ok(self.read().block(leaf_index).cloned())
+    }
+
+    fn hop(&self, leaf_index: u64) -> Result<Option<Hop>, BackendError> {
+        Ok(self.read().hop(leaf_index))
     }
 
     fn find_block(&self, block_hash: &BlockHash) -> Result<Option<u64>, BackendError> {

@@ -9,7 +9,7 @@
 
 use crate::{
     backend::{
-        BackendError, ChunkRef, LogNode, NewContent, ParentInfo, PayloadInfo, StagingId, StoredChunk, Totals,
+        BackendError, ChunkRef, Hop, LogNode, NewContent, ParentInfo, PayloadInfo, StagingId, StoredChunk, Totals,
         WriteBatch,
     },
     block::DagBlock,
@@ -51,6 +51,8 @@ pub(crate) struct PayloadRow {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ParentRow {
     pub(crate) info: ParentInfo,
+    /// Steps from it to genesis.
+    pub(crate) steps: u32,
     /// Whether nothing builds on it yet.
     pub(crate) is_frontier: bool,
 }
@@ -104,6 +106,14 @@ pub(crate) struct ListPlan {
 pub(crate) struct BlockPlan {
     pub(crate) block: DagBlock,
     pub(crate) payload_id: u64,
+    pub(crate) hop: Option<Hop>,
+}
+
+impl BlockPlan {
+    /// Steps from the block to genesis.
+    pub(crate) fn steps(&self) -> u32 {
+        self.hop.map_or(0, |hop| hop.steps)
+    }
 }
 
 /// All that a batch changes.
@@ -425,9 +435,17 @@ impl<'a, K: Known> Planner<'a, K> {
         }
         self.sum_up(&block)?;
         *self.plan.refs.entry(payload.id).or_default() += 1;
-        self.link(&block);
-        self.plan.blocks.push(BlockPlan { block, payload_id: payload.id });
+        let hop = self.hop(&block);
+        self.link(&block, hop.map_or(0, |hop| hop.steps));
+        self.plan.blocks.push(BlockPlan { block, payload_id: payload.id, hop });
         Ok(())
+    }
+
+    /// Through the parent that is nearest to genesis, the earliest of several. All of them were looked up.
+    fn hop(&self, block: &DagBlock) -> Option<Hop> {
+        let parents = block.header().parents.iter().filter_map(|parent| self.parents.get(&parent.leaf_index));
+        let nearest = parents.min_by_key(|row| (row.steps, row.info.leaf_index))?;
+        Some(Hop { steps: nearest.steps.saturating_add(1), parent: nearest.info.leaf_index })
     }
 
     fn check_parents(&mut self, block: &DagBlock) -> Result<(), BackendError> {
@@ -470,7 +488,7 @@ impl<'a, K: Known> Planner<'a, K> {
         Ok(())
     }
 
-    fn link(&mut self, block: &DagBlock) {
+    fn link(&mut self, block: &DagBlock, steps: u32) {
         let leaf_index = block.leaf_index();
         for parent in block.header().parents.iter() {
             self.plan.edges.push((parent.leaf_index, leaf_index));
@@ -482,7 +500,7 @@ impl<'a, K: Known> Planner<'a, K> {
             }
         }
         self.plan.frontier_joined.insert(leaf_index);
-        self.parents.insert(leaf_index, ParentRow { info: block.into(), is_frontier: true });
+        self.parents.insert(leaf_index, ParentRow { info: block.into(), steps, is_frontier: true });
     }
 }
 

@@ -72,6 +72,12 @@ pub enum Problem {
         /// What its header says.
         found: u32,
     },
+    /// The stored step towards genesis is not that of a shortest way.
+    #[error("block {leaf_index} does not know its shortest way to genesis")]
+    WrongWay {
+        /// The block.
+        leaf_index: u64,
+    },
     /// A timestamp before a parent's.
     #[error("block {leaf_index} is older than its parent {parent}")]
     TimeRunsBackwards {

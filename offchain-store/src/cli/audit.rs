@@ -61,6 +61,7 @@ fn repair_text(report: &RepairReport) -> String {
         }
     };
     tell(report.log_nodes_restored, "nodes of the log restored");
+    tell(report.ways_corrected, "ways to genesis corrected");
     tell(report.counts_corrected, "counts of references corrected");
     tell(u64::from(report.totals_corrected), "row of sums corrected");
     let mut name = |count: u64, text: &str, names: Vec<String>| {

@@ -198,6 +198,10 @@ impl DagBackend for Altered {
         }
     }
 
+    fn hop(&self, leaf_index: u64) -> Result<Option<crate::backend::Hop>, BackendError> {
+        self.inner.hop(leaf_index)
+    }
+
     fn log_node(&self, level: u32, index: u64) -> Result<Option<Digest>, BackendError> {
         self.log_nodes.get(&(level, index)).map_or_else(|| self.inner.log_node(level, index), |node| Ok(*node))
     }

@@ -101,6 +101,10 @@ impl DagBackend for TestLog {
         Ok(self.blocks.iter().map(DagBlock::block_hash).position(|hash| hash == *block_hash).map(|place| place as u64))
     }
 
+    fn hop(&self, _: u64) -> Result<Option<crate::backend::Hop>, BackendError> {
+        Ok(None)
+    }
+
     fn log_node(&self, level: u32, index: u64) -> Result<Option<Digest>, BackendError> {
         self.node_reads.fetch_add(1, Ordering::Relaxed);
         Ok(self.nodes.get(&(level, index)).copied())

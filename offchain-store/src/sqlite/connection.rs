@@ -19,6 +19,8 @@ const PAGE_BYTES: i64 = 8192;
 const WAL_PAGES_MAX: i64 = 8192;
 /// Bytes that the write-ahead log's file keeps when it was copied back.
 const WAL_BYTES_KEPT: i64 = PAGE_BYTES * WAL_PAGES_MAX;
+/// Least cache of a connection, in KiB: the inner pages of the trees of a repository of ten million blocks.
+const CACHE_KIB_MIN: u64 = 2048;
 /// Statements that each connection keeps prepared; more than there are.
 const STATEMENTS_MAX: usize = 96;
 
@@ -75,7 +77,7 @@ fn set_up(connection: &Connection, options: &Options, cache_bytes: u64) -> Resul
     connection.busy_timeout(Duration::from_millis(timeout_ms.unsigned_abs()))?;
     expect(connection, "busy_timeout", &timeout_ms)?;
     // Negative: in KiB.
-    let cache = -i64::try_from((cache_bytes / 1024).max(256)).unwrap_or(i64::MAX).min(i64::from(i32::MAX));
+    let cache = -i64::try_from((cache_bytes / 1024).max(CACHE_KIB_MIN)).unwrap_or(i64::MAX).min(i64::from(i32::MAX));
     set(connection, "cache_size", cache, cache)?;
     set(connection, "foreign_keys", 1, 1)?;
     set(connection, "temp_store", 2, 2)?;

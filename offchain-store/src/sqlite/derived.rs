@@ -83,7 +83,7 @@ impl Additions {
                 additions.payload(*id, &hash.to_bytes());
             }
         }
-        for BlockPlan { block, payload_id } in &plan.blocks {
+        for BlockPlan { block, payload_id, .. } in &plan.blocks {
             let header = block.header();
             let parents = header.parents.iter().map(|parent| parent.leaf_index);
             let (hash, leaf_index) = (block.block_hash().to_bytes(), block.leaf_index());
@@ -354,7 +354,7 @@ impl Derived {
     pub(super) fn of_reader(connection: &Connection) -> Result<Self> {
         let mut derived = match load(connection)? {
             Loaded::Never => Self::empty(),
-            Loaded::Whole(derived) => derived,
+            Loaded::Whole(derived) => *derived,
             Loaded::Damaged => {
                 tracing::warn!(
                     "the saved indexes are damaged; they are made anew from the rows, until a writer saves them"
@@ -373,7 +373,7 @@ impl Derived {
             tracing::warn!("the saved indexes are damaged; they are made anew from the rows");
         }
         let mut derived = match loaded {
-            Loaded::Whole(derived) => derived,
+            Loaded::Whole(derived) => *derived,
             Loaded::Never | Loaded::Damaged => {
                 connection.execute_batch(FORGET)?;
                 let generation = position(connection)?.generation;
@@ -419,7 +419,7 @@ impl Derived {
         }
         if end.generation > self.position.generation {
             *self = match load(snapshot)? {
-                Loaded::Whole(derived) => derived,
+                Loaded::Whole(derived) => *derived,
                 Loaded::Never | Loaded::Damaged => Self::empty(),
             };
         }
@@ -550,7 +550,7 @@ pub(super) const FORGET: &str =
 
 enum Loaded {
     Never,
-    Whole(Derived),
+    Whole(Box<Derived>),
     /// Wrong bits could deny what is kept, so that none are believed.
     Damaged,
 }
@@ -585,7 +585,7 @@ fn load(connection: &Connection) -> Result<Loaded> {
         return Ok(Loaded::Damaged);
     }
     let derived = Derived { position, saved: position, filter: Some(filter), counts, runs, ..Derived::default() };
-    Ok(Loaded::Whole(derived))
+    Ok(Loaded::Whole(Box::new(derived)))
 }
 
 fn pages(connection: &Connection, sql: &str) -> Result<Vec<u8>> {

@@ -31,7 +31,9 @@ mod write;
 use fault::Result;
 
 use crate::{
-    backend::{BackendError, BlockKey, ChunkRef, DagBackend, ParentInfo, PayloadInfo, StoredChunk, Totals, WriteBatch},
+    backend::{
+        BackendError, BlockKey, ChunkRef, DagBackend, Hop, ParentInfo, PayloadInfo, StoredChunk, Totals, WriteBatch,
+    },
     block::DagBlock,
     plan::{Plan, Stagings},
 };
@@ -341,7 +343,7 @@ impl SqliteBackend {
             txn.commit()?;
             self.derived_mut().add(additions, position);
         }
-        self.parents.keep(plan.blocks.iter().map(|planned| (&planned.block).into()));
+        self.parents.keep(plan.blocks.iter().map(|planned| ((&planned.block).into(), planned.steps())));
         writer.stagings = plan.stagings;
         Ok(())
     }
@@ -359,7 +361,12 @@ impl DagBackend for SqliteBackend {
     }
 
     fn parent(&self, leaf_index: u64) -> Answer<Option<ParentInfo>> {
-        self.parents.get_or_read(leaf_index, || self.read(|connection| read::parent(connection, leaf_index)))
+        let read = || self.read(|connection| read::parent(connection, leaf_index));
+        Ok(self.parents.get_or_read(leaf_index, read)?.map(|(info, _)| info))
+    }
+
+    fn hop(&self, leaf_index: u64) -> Answer<Option<Hop>> {
+        self.read(|connection| read::hop(connection, leaf_index))
     }
 
     fn find_block(&self, block_hash: &BlockHash) -> Answer<Option<u64>> {
@@ -381,6 +388,10 @@ impl DagBackend for SqliteBackend {
             0 => self.read(|connection| read::block_hash_at(connection, index)),
             _ => self.ask(|connection, derived| read::log_node(connection, derived, level, index)),
         }
+    }
+
+    fn log_nodes(&self, nodes: &[(u32, u64)]) -> Answer<Vec<Option<Digest>>> {
+        self.ask(|connection, derived| read::log_nodes(connection, derived, nodes))
     }
 
     fn children(&self, leaf_index: u64, after: Option<u64>, limit: usize) -> Answer<Vec<u64>> {

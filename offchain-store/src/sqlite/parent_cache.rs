@@ -2,10 +2,14 @@
 //! cost a look-up in the tables.
 
 use crate::backend::ParentInfo;
+
 use pakit_primitives::BlockHash;
 use std::sync::{Mutex, PoisonError};
 
-/// Leaf index + 1, the block hash in four parts, depth, time. All zeros where nothing is kept, so that memory is taken
+/// A block, and the steps from it to genesis.
+pub(super) type Kept = (ParentInfo, u32);
+
+/// Leaf index + 1, the block hash in four parts, depth and steps, time. All zeros where nothing is kept, so that memory is taken
 /// only as it is used.
 type Slot = [u64; 7];
 
@@ -25,12 +29,12 @@ impl ParentCache {
         Self { slots: Mutex::new(vec![Slot::default(); 1 << slots.clamp(1, SLOTS_MAX).ilog2()]) }
     }
 
-    pub(super) fn keep(&self, blocks: impl Iterator<Item = ParentInfo>) {
+    pub(super) fn keep(&self, blocks: impl Iterator<Item = Kept>) {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let mask = slots.len() - 1;
-        for info in blocks {
-            if let Some(slot) = slots.get_mut(info.leaf_index as usize & mask) {
-                *slot = encode(&info);
+        for kept in blocks {
+            if let Some(slot) = slots.get_mut(kept.0.leaf_index as usize & mask) {
+                *slot = encode(&kept);
             }
         }
     }
@@ -39,36 +43,41 @@ impl ParentCache {
     pub(super) fn get_or_read<E>(
         &self,
         leaf_index: u64,
-        read: impl FnOnce() -> Result<Option<ParentInfo>, E>,
-    ) -> Result<Option<ParentInfo>, E> {
-        if let Some(info) = self.get(leaf_index) {
-            return Ok(Some(info));
+        read: impl FnOnce() -> Result<Option<Kept>, E>,
+    ) -> Result<Option<Kept>, E> {
+        if let Some(kept) = self.get(leaf_index) {
+            return Ok(Some(kept));
         }
         let found = read()?;
         self.keep(found.into_iter());
         Ok(found)
     }
 
-    fn get(&self, leaf_index: u64) -> Option<ParentInfo> {
+    fn get(&self, leaf_index: u64) -> Option<Kept> {
         let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.get(leaf_index as usize & (slots.len() - 1)).and_then(decode).filter(|info| info.leaf_index == leaf_index)
+        slots
+            .get(leaf_index as usize & (slots.len() - 1))
+            .and_then(decode)
+            .filter(|kept| kept.0.leaf_index == leaf_index)
     }
 }
 
-fn encode(info: &ParentInfo) -> Slot {
-    let mut slot = [info.leaf_index + 1, 0, 0, 0, 0, u64::from(info.depth), info.timestamp_ms];
+fn encode((info, steps): &Kept) -> Slot {
+    let numbers = u64::from(*steps) << 32 | u64::from(info.depth);
+    let mut slot = [info.leaf_index + 1, 0, 0, 0, 0, numbers, info.timestamp_ms];
     let words = info.block_hash.as_bytes().as_chunks::<8>().0.iter().map(|bytes| u64::from_le_bytes(*bytes));
     slot.iter_mut().skip(1).zip(words).for_each(|(part, word)| *part = word);
     slot
 }
 
-fn decode(slot: &Slot) -> Option<ParentInfo> {
-    let [leaf, a, b, c, d, depth, timestamp_ms] = *slot;
+fn decode(slot: &Slot) -> Option<Kept> {
+    let [leaf, a, b, c, d, numbers, timestamp_ms] = *slot;
     let mut hash = [0; 32];
     hash.as_chunks_mut::<8>().0.iter_mut().zip([a, b, c, d]).for_each(|(bytes, word)| *bytes = word.to_le_bytes());
     let leaf_index = leaf.checked_sub(1)?;
-    // A depth was one of 32 bits when it was kept.
-    Some(ParentInfo { leaf_index, block_hash: BlockHash::new(hash), depth: depth as u32, timestamp_ms })
+    // Both were numbers of 32 bits when they were kept.
+    let (depth, steps) = (numbers as u32, (numbers >> 32) as u32);
+    Some((ParentInfo { leaf_index, block_hash: BlockHash::new(hash), depth, timestamp_ms }, steps))
 }
 
 #[cfg(test)]
@@ -77,9 +86,10 @@ mod tests {
 
     use super::*;
 
-    fn info(leaf_index: u64) -> ParentInfo {
+    fn info(leaf_index: u64) -> Kept {
         let block_hash = BlockHash::new(*blake3::hash(&leaf_index.to_le_bytes()).as_bytes());
-        ParentInfo { leaf_index, block_hash, depth: u32::MAX - leaf_index as u32, timestamp_ms: u64::MAX - leaf_index }
+        let (depth, timestamp_ms) = (u32::MAX - leaf_index as u32, u64::MAX - leaf_index);
+        (ParentInfo { leaf_index, block_hash, depth, timestamp_ms }, leaf_index as u32)
     }
 
     #[test]

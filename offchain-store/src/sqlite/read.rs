@@ -3,12 +3,13 @@
 use super::{
     derived::{Derived, TILE_LEVEL, prefix},
     fault::{Fault, Result},
-    rows::{decode_parents, from_time_key, int, limit, to_bits, uint},
+    parent_cache::Kept,
+    rows::{decode_parents, decode_way, from_time_key, int, limit, steps_of_way, to_bits, uint},
     runs::{Entry, Index},
     write,
 };
 use crate::{
-    backend::{BlockKey, ChunkRef, ParentInfo, PayloadInfo, StoredChunk, Totals},
+    backend::{BlockKey, ChunkRef, Hop, ParentInfo, PayloadInfo, StoredChunk, Totals},
     block::DagBlock,
     plan::{PayloadKind, PayloadRow, node_number},
 };
@@ -206,6 +207,34 @@ pub(super) fn find_content(
         Some(payload) => blocks_of(connection, derived, payload.row.id, after, limit),
         None => Ok(Vec::new()),
     }
+}
+
+/// Nodes in their order; those of one tile, if they follow each other, by one look at it.
+pub(super) fn log_nodes(
+    connection: &Connection,
+    derived: &Derived,
+    nodes: &[(u32, u64)],
+) -> Result<Vec<Option<Digest>>> {
+    let mut last: Option<(u64, Vec<u8>)> = None;
+    let mut hashes = Vec::with_capacity(nodes.len());
+    for (level, index) in nodes.iter().copied() {
+        let Some(place) = write::place_in_tile(level, index) else {
+            hashes.push(log_node(connection, derived, level, index)?);
+            continue;
+        };
+        let tile = index >> (TILE_LEVEL - level);
+        if tile >= derived.position().blocks >> TILE_LEVEL {
+            hashes.push(derived.tail_node(level, index));
+            continue;
+        }
+        if last.as_ref().is_none_or(|(number, _)| *number != tile) {
+            let sql = "SELECT nodes FROM log_tiles WHERE tile = ?1";
+            last = one(connection, sql, [int(tile)], |row| row.get(0))?.map(|nodes| (tile, nodes));
+        }
+        let bytes = last.as_ref().filter(|(number, _)| *number == tile).and_then(|(_, nodes)| nodes.get(place..));
+        hashes.push(bytes.and_then(|bytes| bytes.first_chunk().copied()));
+    }
+    Ok(hashes)
 }
 
 pub(super) fn log_node(connection: &Connection, derived: &Derived, level: u32, index: u64) -> Result<Option<Digest>> {
@@ -437,16 +466,20 @@ pub(super) fn chunk_hashes(
 const HASHES_PAGE: usize = 1024;
 
 /// A block as far as it matters to its children.
-pub(super) fn parent(connection: &Connection, leaf_index: u64) -> Result<Option<ParentInfo>> {
-    let sql = "SELECT block_hash, depth, timestamp_key FROM blocks WHERE leaf_index = ?1";
+pub(super) fn parent(connection: &Connection, leaf_index: u64) -> Result<Option<Kept>> {
+    let sql = "SELECT block_hash, depth, timestamp_key, way FROM blocks WHERE leaf_index = ?1";
     one(connection, sql, [int(leaf_index)], |row| {
-        Ok(ParentInfo {
-            leaf_index,
-            block_hash: BlockHash::new(row.get(0)?),
-            depth: row.get(1)?,
-            timestamp_ms: from_time_key(row, 2)?,
-        })
+        let block_hash = BlockHash::new(row.get(0)?);
+        let info = ParentInfo { leaf_index, block_hash, depth: row.get(1)?, timestamp_ms: from_time_key(row, 2)? };
+        Ok((info, steps_of_way(uint(row, 3)?)))
     })
+}
+
+pub(super) fn hop(connection: &Connection, leaf_index: u64) -> Result<Option<Hop>> {
+    let sql = "SELECT way, parents FROM blocks WHERE leaf_index = ?1";
+    let found = one(connection, sql, [int(leaf_index)], |row| Ok((uint(row, 0)?, row.get::<_, Vec<u8>>(1)?)))?;
+    let Some((way, parents)) = found else { return Ok(None) };
+    decode_way(leaf_index, way, &decode_parents(leaf_index, &parents)?)
 }
 
 /// Offsets and numbers of the chunks of a list.

