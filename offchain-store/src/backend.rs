@@ -314,6 +314,12 @@ pub trait DagBackend: Send + Sync {
     /// Hashes of all kept chunks, in ascending order of the hashes, for audits.
     fn chunk_hashes(&self, after: Option<ContentHash>, limit: usize) -> Result<Vec<ContentHash>, BackendError>;
 
+    /// Whether a content that is not kept was set aside as damaged, and not removed on purpose.
+    fn is_set_aside(&self, content_hash: &ContentHash) -> Result<bool, BackendError> {
+        let _ = content_hash;
+        Ok(false)
+    }
+
     /// Checks what the other questions do not show: whether what the backend keeps in order to find things is whole.
     fn check_indexes(&self) -> Result<(), BackendError> {
         Ok(())

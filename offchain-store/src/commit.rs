@@ -160,6 +160,13 @@ impl Committer {
         seed: Option<u64>,
     ) -> Result<Self, CommitError> {
         let totals = backend.totals()?;
+        if let Some(newest) = totals.blocks.checked_sub(1) {
+            // Its hash is checked as it is read. What follows from it goes into the next header for ever.
+            let newest = backend.block(newest)?.ok_or(CommitError::MissingParent(newest))?;
+            if newest.header().slices_through() != totals.slices {
+                return Err(BackendError::Damaged("the sums do not fit the newest block".into()).into());
+            }
+        }
         Ok(Self {
             overlay: Overlay::new(backend.clone())?,
             log: LogAppender::resume(backend.as_ref())?,

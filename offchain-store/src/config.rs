@@ -132,6 +132,7 @@ impl Overrides {
         match std::fs::metadata(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => return Err(io(error)),
+            Ok(metadata) if !metadata.is_file() => return Err(io(std::io::Error::other("is not a file"))),
             Ok(metadata) if metadata.len() > FILE_BYTES_MAX => return Err(ConfigError::TooLarge(path.to_owned())),
             Ok(_) => {}
         }

@@ -25,6 +25,9 @@ pub enum GetError {
     /// The block's payload was removed; its header and proofs remain.
     #[error("the content of block {0} was removed")]
     Removed(BlockHash),
+    /// The block's payload was damaged, and set aside by a repair.
+    #[error("the content of block {0} is lost: it was damaged, and a repair set it aside; put it again to restore it")]
+    SetAside(BlockHash),
     /// A chunk is not there.
     #[error("the content of block {block_hash} is damaged: chunk {chunk_hash} is missing; run `pakit check --full`")]
     MissingChunk {
@@ -100,7 +103,10 @@ impl ContentReader {
         }
         let info = backend.payload(&block.header().content_hash)?;
         if !info.is_some_and(|info| info.is_kept) {
-            return Err(GetError::Removed(block.block_hash()));
+            return Err(match backend.is_set_aside(&block.header().content_hash)? {
+                true => GetError::SetAside(block.block_hash()),
+                false => GetError::Removed(block.block_hash()),
+            });
         }
         Ok(Self { backend, block, range, page: VecDeque::new(), position: 0, whole: None, is_done: false })
     }

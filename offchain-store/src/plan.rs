@@ -245,9 +245,6 @@ impl<'a, K: Known> Planner<'a, K> {
         let old = self.payload(&chunk.chunk_hash)?;
         let id = match old {
             Some(row) if row.kind != PayloadKind::Removed => return Ok(()),
-            Some(row) if row.original_size != u64::from(chunk.original_size) => {
-                return Err(BackendError::BatchMisfit("a removed payload had another size than its chunk"));
-            }
             Some(row) => row.id,
             None => self.next_id(),
         };
@@ -367,7 +364,8 @@ impl<'a, K: Known> Planner<'a, K> {
             None => self.open_list(),
         };
         let old = self.payload(&content_hash)?;
-        if old.is_some_and(|row| row.original_size != info.original_size) {
+        // Of a removed one only the hash counts: whatever has it has its size.
+        if old.is_some_and(|row| row.kind != PayloadKind::Removed && row.original_size != info.original_size) {
             return Err(BackendError::BatchMisfit("a content is kept with another size"));
         }
         if old.is_some_and(|row| row.kind != PayloadKind::Removed) {

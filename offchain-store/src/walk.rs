@@ -7,6 +7,7 @@ use crate::chunk::Chunks;
 use pakit_primitives::ContentHash;
 use rustix::fs::OFlags;
 use std::{
+    collections::HashSet,
     ffi::OsString,
     fs::{self, File, Metadata},
     io::{self, Read},
@@ -40,6 +41,10 @@ pub enum SourceError {
     /// The file was written to, or replaced, while it was read.
     #[error("changed while it was read; put it again")]
     Changed,
+    /// The repository itself, or one of its files: it would grow while it is read, and to open and close a database's file
+    /// gives up the locks that this process holds on it.
+    #[error("belongs to the repository that it would be put into")]
+    Repository,
     /// A device, socket or named pipe.
     #[error("is neither a file nor a folder nor a symlink")]
     NotStorable,
@@ -128,14 +133,19 @@ pub trait Sink {
 pub struct Walk<'a, S> {
     sink: S,
     chunk_bytes: u32,
-    /// The repository itself, by device and inode: a folder that holds it is put without it.
-    excluded: Option<(u64, u64)>,
+    /// The repository's folder and its files, by device and inode: a folder that holds it is put without it.
+    excluded: HashSet<(u64, u64)>,
     bytes_read: &'a std::sync::atomic::AtomicU64,
 }
 
 struct Frame {
     place: Place,
     names: std::vec::IntoIter<OsString>,
+}
+
+/// What tells a file from all others, whatever it is called.
+fn id(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
 }
 
 /// Nobody wants more.
@@ -149,7 +159,14 @@ impl<'a, S: Sink> Walk<'a, S> {
         excluded: Option<&Path>,
         bytes_read: &'a std::sync::atomic::AtomicU64,
     ) -> Self {
-        let excluded = excluded.and_then(|path| fs::metadata(path).ok()).map(|found| (found.dev(), found.ino()));
+        let mut ids = HashSet::new();
+        if let Some(folder) = excluded {
+            let files = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+            ids.extend(
+                files.chain([folder.to_owned()]).filter_map(|path| fs::metadata(path).ok()).map(|found| id(&found)),
+            );
+        }
+        let excluded = ids;
         Self { sink, chunk_bytes, excluded, bytes_read }
     }
 
@@ -183,6 +200,7 @@ impl<'a, S: Sink> Walk<'a, S> {
     fn walk_path(&mut self, path: PathBuf) -> Result<(), Stopped> {
         match fs::metadata(&path) {
             Err(error) => self.failed(path, error),
+            Ok(metadata) if self.excluded.contains(&id(&metadata)) => self.failed(path, SourceError::Repository),
             Ok(metadata) if metadata.is_dir() => self.walk_folder(Place::new(path, &metadata)),
             Ok(metadata) if metadata.is_file() => self.read_file(path, OFlags::empty()),
             Ok(_) => self.failed(path, SourceError::NotStorable),
@@ -204,10 +222,12 @@ impl<'a, S: Sink> Walk<'a, S> {
             match fs::symlink_metadata(&path) {
                 Err(error) => self.failed(path, error)?,
                 Ok(metadata) if metadata.is_dir() => {
-                    if Some((metadata.dev(), metadata.ino())) != self.excluded {
+                    if !self.excluded.contains(&id(&metadata)) {
                         self.enter(Place::new(path, &metadata), &mut frames)?;
                     }
                 }
+                // A hard link to a file of the repository.
+                Ok(metadata) if self.excluded.contains(&id(&metadata)) => self.failed(path, SourceError::Repository)?,
                 Ok(metadata) if metadata.is_file() => self.read_file(path, OFlags::NOFOLLOW)?,
                 Ok(metadata) if metadata.is_symlink() => match fs::read_link(&path) {
                     Err(error) => self.failed(path, error)?,

@@ -22,7 +22,13 @@ impl Checker<'_> {
             Some(info) if info.original_size != block.header().original_size => {
                 self.found(Problem::WrongChunkList { leaf_index, what: "the payload has another size" });
             }
-            Some(info) if !info.is_kept => self.report.removed_payloads += 1,
+            Some(info) if !info.is_kept => {
+                let is_set_aside = self.backend.is_set_aside(&content_hash);
+                match self.read(is_set_aside, || format!("payload of block {leaf_index}")) {
+                    Some(true) => self.found(Problem::LostContent { leaf_index }),
+                    _ => self.report.removed_payloads += 1,
+                }
+            }
             Some(info) => self.check_chunk_list(leaf_index, &content_hash, &info),
         }
     }

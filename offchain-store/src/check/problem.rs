@@ -154,6 +154,12 @@ pub enum Problem {
         /// What does not fit.
         what: &'static str,
     },
+    /// The content was damaged, and set aside by a repair.
+    #[error("the content of block {leaf_index} is lost; put it again to restore it")]
+    LostContent {
+        /// The block.
+        leaf_index: u64,
+    },
     /// A chunk of a content is not there.
     #[error("the content of block {leaf_index} lacks the chunk {chunk_hash}")]
     MissingChunk {

@@ -117,6 +117,9 @@ pub(super) enum Command {
     /// Audit the repository
     Check(Check),
     /// Make anew what can be derived, set damaged chunks aside, and list exactly what is lost
+    ///
+    /// Keep a copy of the repository's folder first. Contents that are named are restored by putting them again; blocks that are named
+    /// come back from a copy only. A database that SQLite itself cannot read is beyond this.
     Repair,
     /// Print a completion script for a shell
     Completions(Completions),

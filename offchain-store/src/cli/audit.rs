@@ -47,7 +47,13 @@ pub(super) fn repair(global: &Global, out: &Output) -> Result<(), Failure> {
         bar.set_position(done);
     });
     bar.finish_and_clear();
-    let report = report?;
+    let report = report.map_err(|error| match error {
+        BackendError::Damaged(what) => Failure {
+            kind: Kind::Environment,
+            message: format!("{what}; that is beyond repair here: restore the repository's folder from a copy"),
+        },
+        error => error.into(),
+    })?;
     out.print(&report, || repair_text(&report))?;
     if report.is_whole() { Ok(()) } else { Err(Failure { kind: Kind::Refused, message: String::new() }) }
 }
@@ -61,6 +67,7 @@ fn repair_text(report: &RepairReport) -> String {
         }
     };
     tell(report.log_nodes_restored, "nodes of the log restored");
+    tell(report.rows_corrected, "rows of payloads corrected");
     tell(report.ways_corrected, "ways to genesis corrected");
     tell(report.counts_corrected, "counts of references corrected");
     tell(u64::from(report.totals_corrected), "row of sums corrected");
@@ -91,7 +98,7 @@ fn repair_text(report: &RepairReport) -> String {
 /// else writes either.
 fn open_unchanging(global: &Global) -> Result<StorageEngine, Failure> {
     match StorageEngine::open(&global.repo, Access::Write, &global.overrides()) {
-        Err(OpenError::Backend(BackendError::ReadOnly(_))) => open(global, Access::Read),
+        Err(OpenError::Backend(BackendError::ReadOnly(_) | BackendError::DiskFull)) => open(global, Access::Read),
         opened => Ok(opened?),
     }
 }

@@ -130,9 +130,10 @@ impl From<GetError> for Failure {
         match error {
             GetError::Backend(error) => error.into(),
             error @ GetError::BadRange { .. } => Self::usage(error),
-            error @ (GetError::Mismatch { .. } | GetError::MissingChunk { .. } | GetError::UnreadableChunk { .. }) => {
-                Self::refused(error)
-            }
+            error @ (GetError::Mismatch { .. }
+            | GetError::MissingChunk { .. }
+            | GetError::UnreadableChunk { .. }
+            | GetError::SetAside(_)) => Self::refused(error),
             error => Self::environment(error),
         }
     }

@@ -163,3 +163,34 @@ pub(super) fn header_text(block: &DagBlock) -> String {
         compress::name(header.compression),
     )
 }
+
+/// A file's name for a terminal: what is not text, and what moves a cursor or ends a line, is escaped.
+pub(super) fn printable(name: &[u8]) -> String {
+    let mut text = String::new();
+    for part in name.utf8_chunks() {
+        for character in part.valid().chars() {
+            match character.is_control() || character == '\\' {
+                true => text.extend(character.escape_default()),
+                false => text.push(character),
+            }
+        }
+        part.invalid().iter().for_each(|byte| text.push_str(&format!("\\x{byte:02x}")));
+    }
+    text
+}
+
+/// The same for a path.
+pub(super) fn printable_path(path: &std::path::Path) -> String {
+    printable(path.as_os_str().as_encoded_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_reach_the_terminal_as_text_only() {
+        assert_eq!(printable("\u{fc}n\u{ef}code \"quote'".as_bytes()), "\u{fc}n\u{ef}code \"quote'");
+        assert_eq!(printable(b"\x1b[31mred\nnew\\\xff"), "\\u{1b}[31mred\\nnew\\\\\\xff");
+    }
+}

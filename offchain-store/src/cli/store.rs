@@ -4,7 +4,7 @@ use super::{
     args::{Block, Get, Global, Init, Put},
     failure::Failure,
     open,
-    output::{Output, output_failure},
+    output::{Output, output_failure, printable, printable_path},
     time,
 };
 use crate::{
@@ -98,7 +98,7 @@ pub(super) fn put(global: &Global, out: &Output, args: Put) -> Result<(), Failur
                 printed = bar.suspend(|| item_line(out, &item));
             }
         }
-        PutEvent::Failed { path, error } => bar.suspend(|| eprintln!("pakit: {}: {error}", path.display())),
+        PutEvent::Failed { path, error } => bar.suspend(|| eprintln!("pakit: {}: {error}", printable_path(&path))),
     });
     bar.finish_and_clear();
     let summary = summary?;
@@ -122,7 +122,7 @@ fn item_line(out: &Output, item: &PutItem) -> Result<(), Failure> {
     let line = ItemLine::from(item);
     out.print(&line, || {
         let mark = if line.deduplicated { "kept " } else { "new  " };
-        format!("{mark} {} {:>12} {}", line.block, line.size, line.path)
+        format!("{mark} {} {:>12} {}", line.block, line.size, printable_path(&item.path))
     })
 }
 
@@ -283,7 +283,7 @@ pub(super) fn ls(global: &Global, out: &Output, args: &Block) -> Result<(), Fail
                 line.mode,
                 line.size,
                 time::display(modified),
-                entry.name.escape_ascii(),
+                printable(&entry.name),
             )
         })?;
     }

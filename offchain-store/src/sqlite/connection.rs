@@ -71,6 +71,11 @@ pub(super) fn open_read(path: &Path, sight: Sight, options: &Options) -> Result<
     Ok(connection)
 }
 
+/// Copies what is committed from the write-ahead log into the database, and gives the log's space back.
+pub(super) fn empty_log(connection: &Connection) -> Result<()> {
+    Ok(connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))?)
+}
+
 /// What all connections share.
 fn set_up(connection: &Connection, options: &Options, cache_bytes: u64) -> Result<()> {
     let timeout_ms = i64::try_from(options.busy_timeout.as_millis()).unwrap_or(i64::MAX).min(i64::from(i32::MAX));

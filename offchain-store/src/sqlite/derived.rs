@@ -345,13 +345,14 @@ impl Derived {
         };
         let generation = self.position.generation + 1;
         if let Some(filter) = larger_filter.as_ref().or(self.filter.as_ref()) {
-            save(txn, &Position { generation, ..position }, filter, &counts)?;
+            save(txn, &Position { generation, ..position }, filter, &counts, &runs)?;
         }
         Ok(Saved { runs, larger_filter, generation })
     }
 
     /// What was saved, with the rows that came since; for a process that reads. What is damaged is made anew in memory.
     pub(super) fn of_reader(connection: &Connection) -> Result<Self> {
+        check_sums(connection)?;
         let mut derived = match load(connection)? {
             Loaded::Never => Self::empty(),
             Loaded::Whole(derived) => *derived,
@@ -368,6 +369,7 @@ impl Derived {
 
     /// The same for the writer, who saves what had to be made anew.
     pub(super) fn of_writer(connection: &mut Connection) -> Result<Self> {
+        check_sums(connection)?;
         let loaded = load(connection)?;
         if matches!(loaded, Loaded::Damaged) {
             tracing::warn!("the saved indexes are damaged; they are made anew from the rows");
@@ -383,7 +385,7 @@ impl Derived {
         loop {
             let txn = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
             let end = position(&txn)?;
-            let to = derived.position.step_towards(&end);
+            let to = derived.position.step_towards(&end, &txn)?;
             let additions = additions_between(&txn, &derived.position, &to)?;
             derived.note(hashes_between(&txn, &derived.position, &to)?.into_iter());
             match derived.is_save_due(to) {
@@ -432,14 +434,32 @@ impl Derived {
 }
 
 impl Position {
-    /// At most [`REBUILT_ROWS`] further.
-    fn step_towards(&self, end: &Self) -> Self {
-        Self {
+    /// At most [`REBUILT_ROWS`] rows further.
+    fn step_towards(&self, end: &Self, connection: &Connection) -> Result<Self> {
+        // By rows and not by numbers, of which many may have been given back.
+        let sql = "SELECT payload_id FROM payloads WHERE payload_id >= ?1 ORDER BY payload_id LIMIT 1 OFFSET ?2";
+        let mut select = connection.prepare_cached(sql)?;
+        let next = select.query_row((int(self.payload_next), int(REBUILT_ROWS)), |row| uint(row, 0)).optional()?;
+        Ok(Self {
             generation: self.generation,
             blocks: self.blocks.saturating_add(REBUILT_ROWS).min(end.blocks),
-            payload_next: self.payload_next.saturating_add(REBUILT_ROWS).min(end.payload_next),
+            payload_next: next.map_or(end.payload_next, |next| next.min(end.payload_next)),
             late_sequence: end.late_sequence,
-        }
+        })
+    }
+}
+
+/// Blocks that the sums may tell of beyond the last row there is: more is no loss but a sum that is damaged, and room for their
+/// counts would take all memory.
+pub(super) const LOST_AT_END_MAX: u64 = 1 << 20;
+
+fn check_sums(connection: &Connection) -> Result<()> {
+    let last: Option<i64> = connection.query_row("SELECT max(leaf_index) FROM blocks", (), |row| row.get(0))?;
+    let end = last.and_then(|last| u64::try_from(last).ok()).map_or(0, |last| last.saturating_add(1));
+    let told = position(connection)?.blocks;
+    match told.saturating_sub(end) > LOST_AT_END_MAX {
+        true => Err(Fault::damaged(format!("the sums tell of {told} blocks, and the last one there is ends {end}"))),
+        false => Ok(()),
     }
 }
 
@@ -464,6 +484,9 @@ const LATE_BETWEEN: &str =
     "SELECT p.payload_id, p.hash FROM late_names l JOIN payloads p ON p.payload_id = l.payload_id
     WHERE l.sequence > ?1 AND l.sequence <= ?2 AND p.hash IS NOT NULL";
 
+// Rows that do not hold what was written into them are lost to whoever asks for them, and an audit tells of them. The rest
+// can be found all the same.
+
 fn payloads_between(connection: &Connection, from: &Position, to: &Position) -> Result<BTreeSet<(u64, Digest)>> {
     let mut found = BTreeSet::new();
     let ranges =
@@ -472,7 +495,7 @@ fn payloads_between(connection: &Connection, from: &Position, to: &Position) -> 
         let mut select = connection.prepare_cached(sql)?;
         let mut rows = select.query((int(from), int(to)))?;
         while let Some(row) = rows.next()? {
-            found.insert((uint(row, 0)?, row.get(1)?));
+            found.extend(uint(row, 0).and_then(|id| Ok((id, row.get(1)?))).ok());
         }
     }
     Ok(found)
@@ -480,11 +503,11 @@ fn payloads_between(connection: &Connection, from: &Position, to: &Position) -> 
 
 fn hashes_between(connection: &Connection, from: &Position, to: &Position) -> Result<Vec<Digest>> {
     let mut hashes: Vec<Digest> = payloads_between(connection, from, to)?.into_iter().map(|(_, hash)| hash).collect();
-    let mut select =
-        connection.prepare_cached("SELECT block_hash FROM blocks WHERE leaf_index >= ?1 AND leaf_index < ?2")?;
+    let sql = "SELECT block_hash FROM blocks WHERE leaf_index >= ?1 AND leaf_index < ?2";
+    let mut select = connection.prepare_cached(sql)?;
     let mut rows = select.query((int(from.blocks), int(to.blocks)))?;
     while let Some(row) = rows.next()? {
-        hashes.push(row.get(0)?);
+        hashes.extend(row.get::<_, Digest>(0).ok());
     }
     Ok(hashes)
 }
@@ -499,10 +522,16 @@ fn additions_between(connection: &Connection, from: &Position, to: &Position) ->
     let mut select = connection.prepare_cached(sql)?;
     let mut rows = select.query((int(from.blocks), int(to.blocks)))?;
     while let Some(row) = rows.next()? {
-        let leaf_index = uint(row, 0)?;
-        let parents = decode_parents(leaf_index, row.get_ref(5)?.as_blob().map_err(rusqlite::Error::from)?)?;
-        let (payload_id, timestamp_ms) = (uint(row, 2)?, from_time_key(row, 4)?);
-        additions.block(leaf_index, &row.get(1)?, payload_id, row.get(3)?, timestamp_ms, parents.into_iter());
+        let mut add = || -> Result<()> {
+            let leaf_index = uint(row, 0)?;
+            let parents = decode_parents(leaf_index, row.get_ref(5)?.as_blob().map_err(rusqlite::Error::from)?)?;
+            let (payload_id, timestamp_ms) = (uint(row, 2)?, from_time_key(row, 4)?);
+            additions.block(leaf_index, &row.get(1)?, payload_id, row.get(3)?, timestamp_ms, parents.into_iter());
+            Ok(())
+        };
+        if let Err(fault) = add() {
+            tracing::warn!("a block's row cannot be read: {fault}");
+        }
     }
     Ok(additions)
 }
@@ -512,7 +541,7 @@ fn filter_of_rows(txn: &Connection, to: Position) -> Result<ExistenceFilter> {
     let mut filter = ExistenceFilter::with_capacity(to.blocks.saturating_add(to.payload_next));
     let mut from = Position::default();
     while to.is_beyond(&from) {
-        let step = from.step_towards(&to);
+        let step = from.step_towards(&to, txn)?;
         hashes_between(txn, &from, &step)?.iter().for_each(|hash| filter.insert(hash));
         from = step;
     }
@@ -574,17 +603,19 @@ fn load(connection: &Connection) -> Result<Loaded> {
     let bits = pages(connection, "SELECT bits FROM filter_pages ORDER BY page")?;
     let counts = pages(connection, "SELECT counts FROM child_counts ORDER BY page")?;
     let end = self::position(connection)?;
-    let is_whole = sum(&position, capacity, keys, &bits, &counts) == checksum
-        && counts.len() as u64 == position.blocks
-        && position.generation == end.generation
-        && !position.is_beyond(&end);
     let (Some(filter), Ok(runs)) = (ExistenceFilter::from_bytes(capacity, keys, &bits), Runs::load(connection)) else {
         return Ok(Loaded::Damaged);
     };
-    if !is_whole || runs.entries(Index::Blocks) != position.blocks {
+    let is_whole = sum(&position, capacity, keys, &bits, &counts, &runs) == checksum
+        && counts.len() as u64 == position.blocks
+        && position.generation == end.generation
+        && !position.is_beyond(&end);
+    if !is_whole {
         return Ok(Loaded::Damaged);
     }
-    let derived = Derived { position, saved: position, filter: Some(filter), counts, runs, ..Derived::default() };
+    let nodes = tail_nodes(connection, position.blocks)?;
+    let derived =
+        Derived { position, saved: position, filter: Some(filter), counts, nodes, runs, ..Derived::default() };
     Ok(Loaded::Whole(Box::new(derived)))
 }
 
@@ -598,17 +629,17 @@ fn pages(connection: &Connection, sql: &str) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// BLAKE3 over all that is saved, apart from the runs, which have checksums of their own.
-fn sum(position: &Position, capacity: u64, keys: u64, bits: &[u8], counts: &[u8]) -> Digest {
+/// BLAKE3 over all that is saved; of the runs, which have checksums of their own, over which there are.
+fn sum(position: &Position, capacity: u64, keys: u64, bits: &[u8], counts: &[u8], runs: &Runs) -> Digest {
     let mut hasher = blake3::Hasher::new();
     let Position { generation, blocks, payload_next, late_sequence } = *position;
     for number in [generation, blocks, payload_next, late_sequence, capacity, keys, bits.len() as u64] {
         hasher.update(&number.to_le_bytes());
     }
-    *hasher.update(bits).update(counts).finalize().as_bytes()
+    *hasher.update(bits).update(counts).update(&runs.digest()).finalize().as_bytes()
 }
 
-fn save(txn: &Connection, position: &Position, filter: &ExistenceFilter, counts: &[u8]) -> Result<()> {
+fn save(txn: &Connection, position: &Position, filter: &ExistenceFilter, counts: &[u8], runs: &Runs) -> Result<()> {
     let bits = filter.to_bytes();
     for (sql, bytes) in [
         ("INSERT OR REPLACE INTO filter_pages (page, bits) VALUES (?1, ?2)", bits.as_slice()),
@@ -625,7 +656,7 @@ fn save(txn: &Connection, position: &Position, filter: &ExistenceFilter, counts:
         VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     let Position { generation, blocks, payload_next, late_sequence } = *position;
     let (capacity, keys) = (filter.capacity(), filter.keys());
-    let checksum = sum(position, capacity, keys, &bits, counts);
+    let checksum = sum(position, capacity, keys, &bits, counts, runs);
     let places = (int(generation), int(blocks), int(payload_next), int(late_sequence));
     txn.execute(sql, (places.0, places.1, places.2, places.3, int(capacity), int(keys), checksum))?;
     txn.execute("UPDATE totals SET generation = ?1 WHERE id = 1", [int(generation)])?;

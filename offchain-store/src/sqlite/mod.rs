@@ -133,6 +133,8 @@ struct Writer {
     connection: Connection,
     /// Contents that are being written.
     stagings: Stagings,
+    /// Whether what a writer that died left behind is cleared away.
+    is_cleared: bool,
 }
 
 impl SqliteBackend {
@@ -212,16 +214,10 @@ impl SqliteBackend {
             schema::migrate(&mut connection, version)?;
         }
         schema::verify(&connection)?;
-        loop {
-            let txn = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let may_be_more = write::clear_unreferenced(&txn)?;
-            if !may_be_more {
-                break;
-            }
-            txn.commit()?;
-        }
+        // What a writer that died, or filled the disk, left in the write-ahead log. Readers may be in its way.
+        let _ = connection::empty_log(&connection);
         let derived = Derived::of_writer(&mut connection)?;
-        let writer = Writer { connection, stagings: Stagings::new() };
+        let writer = Writer { connection, stagings: Stagings::new(), is_cleared: false };
         Ok(Self {
             dir: dir.to_owned(),
             derived: RwLock::new(derived),
@@ -318,7 +314,21 @@ impl SqliteBackend {
         })
     }
 
+    /// Before the first commit and not when it is opened: whoever only looks deletes nothing.
+    fn clear_unreferenced(&self, writer: &mut Writer) -> Result<()> {
+        while !writer.is_cleared {
+            // A foreign key that no index helps would have each deletion look at all blocks; the clearing looks itself.
+            writer.connection.pragma_update(None, "foreign_keys", 0)?;
+            let txn = writer.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            writer.is_cleared = !write::clear_unreferenced(&txn, &self.derived())?;
+            txn.commit()?;
+            writer.connection.pragma_update(None, "foreign_keys", 1)?;
+        }
+        Ok(())
+    }
+
     fn commit_batch(&self, writer: &mut Writer, batch: WriteBatch) -> Result<()> {
+        self.clear_unreferenced(writer)?;
         let txn = writer.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         // Only this changes it, and holds the writer: between the locks nothing moves.
         let derived = self.derived();
@@ -459,11 +469,22 @@ impl DagBackend for SqliteBackend {
 
     fn commit(&self, batch: WriteBatch) -> Answer<()> {
         let mut writer = self.writer()?;
-        self.commit_batch(&mut writer, batch).map_err(|fault| fault.in_repository(&self.dir))
+        let committed = self.commit_batch(&mut writer, batch).map_err(|fault| fault.in_repository(&self.dir));
+        if matches!(committed, Err(BackendError::DiskFull)) {
+            // What the batch had written of itself is given back. If even that fails, the next opening tries again.
+            let _ = connection::empty_log(&writer.connection);
+        }
+        committed
     }
 
     fn chunk_hashes(&self, after: Option<ContentHash>, limit: usize) -> Answer<Vec<ContentHash>> {
         self.ask(|connection, derived| read::chunk_hashes(connection, derived, after, limit))
+    }
+
+    fn is_set_aside(&self, content_hash: &ContentHash) -> Answer<bool> {
+        self.ask_by_hash(content_hash.as_bytes(), |connection, derived| {
+            read::is_set_aside(connection, derived, content_hash)
+        })
     }
 
     fn check_indexes(&self) -> Answer<()> {

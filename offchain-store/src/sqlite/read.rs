@@ -285,14 +285,14 @@ pub(super) fn children(
     Ok(found.into_iter().map(|(_, child)| child).collect())
 }
 
-/// Where a list over several keys begins that goes on after an entry, or begins with a key.
-fn list_start(first_key: u64, after: Option<Entry>) -> Entry {
+/// Where a list over several keys begins that goes on after an entry, or begins with a key; `None` behind the last of all.
+fn list_start(first_key: u64, after: Option<Entry>) -> Option<Entry> {
     match after {
         Some((key, value)) if key >= first_key => match value.checked_add(1) {
-            Some(value) => (key, value),
-            None => (key.saturating_add(1), 0),
+            Some(value) => Some((key, value)),
+            None => Some((key.checked_add(1)?, 0)),
         },
-        _ => (first_key, 0),
+        _ => Some((first_key, 0)),
     }
 }
 
@@ -304,7 +304,7 @@ pub(super) fn by_depth(
     limit: usize,
 ) -> Result<Vec<(u32, u64)>> {
     let after = after.map(|(depth, leaf_index)| (u64::from(depth), leaf_index));
-    let start = list_start(u64::from(*depths.start()), after);
+    let Some(start) = list_start(u64::from(*depths.start()), after) else { return Ok(Vec::new()) };
     let range = start..=(u64::from(*depths.end()), u64::MAX);
     let found = derived.list(connection, Index::Depths, range, limit)?;
     // Depths were numbers of 32 bits when they were indexed.
@@ -318,7 +318,7 @@ pub(super) fn by_time(
     after: Option<(u64, u64)>,
     limit: usize,
 ) -> Result<Vec<(u64, u64)>> {
-    let start = list_start(*times_ms.start(), after);
+    let Some(start) = list_start(*times_ms.start(), after) else { return Ok(Vec::new()) };
     derived.list(connection, Index::Times, start..=(*times_ms.end(), u64::MAX), limit)
 }
 
@@ -344,6 +344,16 @@ fn payload_at(connection: &Connection, id: u64, hash: &ContentHash) -> Result<Op
         }))
     })?;
     found.map(|row| row.ok_or_else(|| Fault::damaged(format!("payload {hash} has an unknown kind")))).transpose()
+}
+
+pub(super) fn is_set_aside(connection: &Connection, derived: &Derived, hash: &ContentHash) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM set_aside WHERE payload_id = ?1)";
+    match payload(connection, derived, hash)? {
+        Some(FoundPayload { row: PayloadRow { id, kind: PayloadKind::Removed, .. }, .. }) => {
+            Ok(one(connection, sql, [int(id)], |row| row.get(0))?.unwrap_or(false))
+        }
+        _ => Ok(false),
+    }
 }
 
 pub(super) fn payload_info(
@@ -448,7 +458,8 @@ pub(super) fn chunk_hashes(
         for (_, id) in &entries {
             hashes.extend(one(connection, sql, [int(*id)], |row| row.get(0).map(ContentHash::new))?);
         }
-        let is_last = entries.len() < HASHES_PAGE;
+        let next = list_start(0, entries.last().copied());
+        let is_last = entries.len() < HASHES_PAGE || next.is_none();
         hashes.retain(|hash| after.is_none_or(|after| *hash > after));
         hashes.sort_unstable();
         // The last prefix may go on in the next page, and its hashes then belong in between.
@@ -458,7 +469,7 @@ pub(super) fn chunk_hashes(
             hashes.truncate(limit);
             return Ok(hashes);
         }
-        start = list_start(0, entries.last().copied());
+        start = next.unwrap_or((u64::MAX, u64::MAX));
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::{
     DATABASE_FILE, Options, SqliteBackend, connection,
-    derived::{self, TILE_LEVEL},
+    derived::{self, LOST_AT_END_MAX, TILE_LEVEL},
     fault::{Fault, Result},
     io_error, lock, read,
     rows::{int, uint},
@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     backend::{BackendError, DagBackend, Totals},
+    chunk::CHUNK_BYTES_LIMIT,
     compress::decompress,
     plan::node_number,
 };
@@ -36,6 +37,8 @@ pub struct RepairReport {
     pub chunks: u64,
     /// Nodes of the log that were missing or wrong and follow from the block hashes.
     pub log_nodes_restored: u64,
+    /// Rows of payloads that said something wrong of what they hold.
+    pub rows_corrected: u64,
     /// Ways to genesis that were wrong.
     pub ways_corrected: u64,
     /// Counts of references that were wrong.
@@ -107,6 +110,7 @@ fn repair_rows(path: &Path, options: &Options, progress: &mut dyn FnMut(u64, u64
     schema::verify(&connection)?;
     // What is derived is made anew by whoever opens the repository next.
     connection.execute_batch(derived::FORGET)?;
+    connection.execute("UPDATE totals SET generation = 0 WHERE generation < 0", ())?;
     let mut repairer = Repairer::new(&mut connection, progress)?;
     repairer.chunks()?;
     repairer.blocks()?;
@@ -137,7 +141,23 @@ impl<'a> Repairer<'a> {
     fn new(connection: &'a mut Connection, progress: &'a mut dyn FnMut(u64, u64)) -> Result<Self> {
         let end = |sql: &str| connection.query_row(sql, (), |row| row.get::<_, Option<i64>>(0));
         let after = |last: Option<i64>| last.and_then(|last| u64::try_from(last).ok()).map_or(0, |last| last + 1);
-        let blocks_end = after(end("SELECT max(leaf_index) FROM blocks")?);
+        // A row whose place was damaged may stand far beyond all others.
+        let count = after(end("SELECT count(*) - 1 FROM blocks WHERE leaf_index >= 0")?);
+        let found = after(end("SELECT max(leaf_index) FROM blocks")?).min(count.saturating_add(LOST_AT_END_MAX));
+        // What the sums, the log's nodes and the anchors know of the log's length: blocks at its end may be lost too.
+        let told = [
+            "SELECT max(blocks) FROM totals",
+            "SELECT 256 * (max(tile) + 1) FROM log_tiles",
+            "SELECT max(size) FROM outbox WHERE kind = 2 AND state = 4",
+            "SELECT max(seen_size) FROM chain_binding WHERE is_current = 1",
+        ];
+        let mut blocks_end = found;
+        for sql in told {
+            let size = end(sql)?.and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
+            if size.saturating_sub(found) <= LOST_AT_END_MAX {
+                blocks_end = blocks_end.max(size);
+            }
+        }
         let payloads_end = after(end("SELECT max(payload_id) FROM payloads")?);
         let rows = blocks_end + payloads_end;
         let (report, counted) = (RepairReport::default(), Totals::default());
@@ -150,33 +170,35 @@ impl<'a> Repairer<'a> {
         (self.progress)(self.rows_done, self.rows);
     }
 
-    /// Sets aside the chunks that do not restore to their hash.
+    /// Sets aside the chunks that do not restore to their hash, and mends what the rows of the others say of them.
     fn chunks(&mut self) -> Result<()> {
         for first in (0..self.payloads_end).step_by(STEP_ROWS as usize) {
             let txn = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let mut damaged = Vec::new();
             {
-                let sql = "SELECT payload_id, hash, compression, original_size, stored_size, bytes FROM payloads
-                    WHERE payload_id >= ?1 AND payload_id < ?2 AND kind = 0";
+                let sql = "SELECT payload_id, hash, compression, original_size, bytes, kind, stored_size FROM payloads
+                    WHERE payload_id >= ?1 AND payload_id < ?2 AND (kind = 0 OR bytes IS NOT NULL)";
                 let mut select = txn.prepare_cached(sql)?;
                 let mut rows = select.query((int(first), int(first + STEP_ROWS)))?;
                 while let Some(row) = rows.next()? {
                     self.report.chunks += 1;
-                    match sound_chunk(row) {
-                        Some((original_size, stored_size)) => {
-                            self.counted.chunks += 1;
-                            self.counted.unique_bytes += original_size;
-                            self.counted.stored_bytes += stored_size;
-                        }
-                        None => damaged.push((uint(row, 0)?, row.get::<_, Option<Digest>>(1)?.unwrap_or_default())),
+                    let id = uint(row, 0)?;
+                    let Some((original_size, stored_size)) = sound_chunk(row) else {
+                        damaged.push((id, row.get::<_, Option<Digest>>(1).ok().flatten().unwrap_or_default()));
+                        continue;
+                    };
+                    self.counted.chunks += 1;
+                    self.counted.unique_bytes += original_size;
+                    self.counted.stored_bytes += stored_size;
+                    if row.get::<_, i64>(5)? != 0 || row.get::<_, i64>(6)? != int(stored_size) {
+                        let sql = "UPDATE payloads SET kind = 0, stored_size = ?2 WHERE payload_id = ?1";
+                        txn.execute(sql, (int(id), int(stored_size)))?;
+                        self.report.rows_corrected += 1;
                     }
                 }
             }
             for (id, hash) in damaged {
-                let keep = "INSERT INTO set_aside (payload_id, hash, compression, original_size, bytes)
-                    SELECT payload_id, hash, compression, original_size, bytes FROM payloads WHERE payload_id = ?1";
-                txn.execute(keep, [int(id)])?;
-                txn.execute("UPDATE payloads SET kind = 2, bytes = NULL WHERE payload_id = ?1", [int(id)])?;
+                set_aside(&txn, id)?;
                 name(&mut self.report.set_aside, &mut self.report.set_aside_count, ContentHash::new(hash));
             }
             txn.commit()?;
@@ -208,7 +230,13 @@ impl<'a> Repairer<'a> {
             self.counted.original_bytes += header.original_size;
             self.counted.referenced_bytes += header.stored_size;
             self.counted.slices = header.slices_through();
-            if !is_content_whole(self.connection, leaf_index, header.original_size)? {
+            let content = content_state(self.connection, leaf_index, header.original_size)?;
+            if let Content::ListLost { payload_id } = content {
+                let txn = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                set_aside(&txn, payload_id)?;
+                txn.commit()?;
+            }
+            if !matches!(content, Content::Whole) {
                 name(&mut self.report.contents_lost, &mut self.report.contents_lost_count, block.block_hash());
             }
         }
@@ -310,9 +338,11 @@ impl<'a> Repairer<'a> {
                 (SELECT chunk_id AS id FROM payload_chunks UNION ALL SELECT payload_id FROM blocks) GROUP BY id;
             CREATE INDEX temp.counted_by_id ON counted (id, refs);",
         )?;
-        let sql = "UPDATE payloads
-            SET refs = ifnull((SELECT c.refs FROM temp.counted c WHERE c.id = payloads.payload_id), 0)
-            WHERE refs <> ifnull((SELECT c.refs FROM temp.counted c WHERE c.id = payloads.payload_id), 0)";
+        // What is still counted though nothing names it may be what a damaged row named: it is not given up.
+        let sql = "UPDATE payloads SET refs = n FROM
+            (SELECT p.payload_id AS id, max(ifnull(c.refs, 0), p.refs > 0) AS n
+                FROM payloads p LEFT JOIN temp.counted c ON c.id = p.payload_id) AS counts
+            WHERE counts.id = payloads.payload_id AND payloads.refs <> n";
         self.report.counts_corrected = txn.execute(sql, ())? as u64;
         txn.execute_batch("DROP TABLE temp.counted")?;
         Ok(txn.commit()?)
@@ -320,7 +350,18 @@ impl<'a> Repairer<'a> {
 
     fn totals(&mut self) -> Result<()> {
         let stored = read::totals(self.connection).ok();
-        let payload_next = stored.map_or(0, |(_, next)| next).max(self.payloads_end);
+        // A number so far beyond all payloads was never given.
+        let told = stored.map_or(0, |(_, next)| next).min(self.payloads_end.saturating_add(1 << 40));
+        let payload_next = told.max(self.payloads_end);
+        if let Some((stored, _)) = stored.filter(|_| !self.lost.is_empty()) {
+            // What the lost blocks added is known from here only.
+            self.counted.edges = self.counted.edges.max(stored.edges);
+            self.counted.depth_max = self.counted.depth_max.max(stored.depth_max);
+            self.counted.depth_sum = self.counted.depth_sum.max(stored.depth_sum);
+            self.counted.slices = self.counted.slices.max(stored.slices);
+            self.counted.original_bytes = self.counted.original_bytes.max(stored.original_bytes);
+            self.counted.referenced_bytes = self.counted.referenced_bytes.max(stored.referenced_bytes);
+        }
         // The frontier is counted once the indexes are there.
         self.counted.frontier = stored.map_or(0, |(totals, _)| totals.frontier);
         self.report.totals_corrected = stored != Some((self.counted, payload_next));
@@ -336,47 +377,94 @@ impl<'a> Repairer<'a> {
 /// Original and stored size of a chunk whose bytes are its content.
 fn sound_chunk(row: &rusqlite::Row<'_>) -> Option<(u64, u64)> {
     let hash: Digest = row.get(1).ok()?;
-    let compression = Compression::from_code(row.get(2).ok()?)?;
-    let (original_size, stored_size): (u32, u64) = (row.get(3).ok()?, uint(row, 4).ok()?);
-    let bytes = row.get_ref(5).ok()?.as_blob().ok()?;
-    let plain = decompress(compression, bytes, original_size).ok()?;
-    let is_sound = *blake3::hash(&plain).as_bytes() == hash && bytes.len() as u64 == stored_size;
-    is_sound.then_some((u64::from(original_size), stored_size))
+    let plain = plain_chunk(row)?;
+    let stored_size = row.get_ref(4).ok()?.as_blob().ok()?.len() as u64;
+    (*blake3::hash(&plain).as_bytes() == hash).then_some((plain.len() as u64, stored_size))
 }
 
-/// Whether a block's content is there, or was removed on purpose and not set aside.
-fn is_content_whole(connection: &Connection, leaf_index: u64, original_size: u64) -> Result<bool> {
-    let sql = "SELECT p.payload_id, p.kind FROM blocks b JOIN payloads p ON p.payload_id = b.payload_id
-        WHERE b.leaf_index = ?1";
-    let found = connection.prepare_cached(sql)?.query_row([int(leaf_index)], |row| Ok((row.get(0)?, row.get(1)?)));
-    let (id, kind): (i64, u8) = match found.optional()? {
+/// The plaintext of a row with compression, size and bytes from its third column on.
+fn plain_chunk(row: &rusqlite::Row<'_>) -> Option<Vec<u8>> {
+    let compression = Compression::from_code(row.get(2).ok()?)?;
+    let original_size: u32 = row.get(3).ok()?;
+    // No chunk of any configuration is larger: a size that lies takes no memory.
+    let original_size = (original_size <= CHUNK_BYTES_LIMIT).then_some(original_size)?;
+    decompress(compression, row.get_ref(4).ok()?.as_blob().ok()?, original_size).ok()
+}
+
+/// What is there of a block's content.
+enum Content {
+    /// All of it, or it was removed on purpose.
+    Whole,
+    /// A chunk, or all, was set aside: it comes back when its chunks are put again.
+    SetAside,
+    /// Its list of chunks lacks some, or names such as have no row any more.
+    ListLost { payload_id: u64 },
+    /// The payload's row is gone.
+    RowLost,
+}
+
+fn content_state(connection: &Connection, leaf_index: u64, original_size: u64) -> Result<Content> {
+    let sql = "SELECT p.payload_id, p.kind, p.hash,
+        EXISTS (SELECT 1 FROM payload_chunks c WHERE c.payload_id = p.payload_id),
+        EXISTS (SELECT 1 FROM set_aside s WHERE s.payload_id = p.payload_id)
+        FROM blocks b JOIN payloads p ON p.payload_id = b.payload_id WHERE b.leaf_index = ?1";
+    let found = connection.prepare_cached(sql)?.query_row([int(leaf_index)], |row| {
+        Ok((uint(row, 0)?, row.get::<_, i64>(1)?, row.get::<_, Digest>(2)?, row.get(3)?, row.get(4)?))
+    });
+    let (id, kind, hash, has_list, is_set_aside): (u64, i64, Digest, bool, bool) = match found.optional()? {
         Some(found) => found,
-        None => return Ok(false),
+        None => return Ok(Content::RowLost),
     };
     match kind {
-        0 => Ok(true),
-        1 => is_list_whole(connection, id, original_size),
-        _ => {
-            let sql = "SELECT EXISTS (SELECT 1 FROM set_aside WHERE payload_id = ?1)";
-            let is_set_aside: bool = connection.prepare_cached(sql)?.query_row([id], |row| row.get(0))?;
-            Ok(!is_set_aside)
+        0 => Ok(Content::Whole),
+        1 => list_state(connection, id, &hash, original_size),
+        // A list whose row says that it was removed, though nothing of it was.
+        2 if has_list && matches!(list_state(connection, id, &hash, original_size)?, Content::Whole) => {
+            connection.execute("UPDATE payloads SET kind = 1 WHERE payload_id = ?1", [int(id)])?;
+            Ok(Content::Whole)
         }
+        _ if has_list => Ok(Content::ListLost { payload_id: id }),
+        _ => Ok(if is_set_aside { Content::SetAside } else { Content::Whole }),
     }
 }
 
-/// Whether the chunks of a list follow each other and are there.
-fn is_list_whole(connection: &Connection, id: i64, original_size: u64) -> Result<bool> {
-    let sql = "SELECT c.start_offset, p.original_size, p.kind FROM payload_chunks c
+/// Whether the chunks of a list are there, follow each other, and are the content.
+fn list_state(connection: &Connection, payload_id: u64, hash: &Digest, original_size: u64) -> Result<Content> {
+    let sql = "SELECT c.start_offset, p.hash, p.compression, p.original_size, p.bytes, p.kind FROM payload_chunks c
         LEFT JOIN payloads p ON p.payload_id = c.chunk_id WHERE c.payload_id = ?1 ORDER BY c.start_offset";
     let mut select = connection.prepare_cached(sql)?;
-    let mut rows = select.query([id])?;
-    let mut end = 0u64;
+    let mut rows = select.query([int(payload_id)])?;
+    let mut hasher = blake3::Hasher::new();
+    let (mut end, mut is_set_aside) = (0u64, false);
     while let Some(row) = rows.next()? {
-        let (size, kind): (Option<u32>, Option<u8>) = (row.get(1)?, row.get(2)?);
-        match (size, kind) {
-            (Some(size), Some(0)) if uint(row, 0)? == end => end += u64::from(size),
-            _ => return Ok(false),
+        if row.get::<_, Option<i64>>(5)? == Some(2) {
+            is_set_aside = true;
+            continue;
         }
+        // Chunks were looked at before: those that are left are sound.
+        let Some(plain) = plain_chunk(row) else { return Ok(Content::ListLost { payload_id }) };
+        if !is_set_aside && row.get::<_, i64>(0)? != int(end) {
+            return Ok(Content::ListLost { payload_id });
+        }
+        end += plain.len() as u64;
+        hasher.update(&plain);
     }
-    Ok(end == original_size)
+    Ok(match end == original_size && hasher.finalize().as_bytes() == hash {
+        true => Content::Whole,
+        // Not known before its chunks are there again.
+        false if is_set_aside => Content::SetAside,
+        false => Content::ListLost { payload_id },
+    })
+}
+
+/// Keeps what a payload's row holds where nothing reads it but people, and makes room for the same content to be put again.
+fn set_aside(txn: &Connection, payload_id: u64) -> Result<()> {
+    let keep = "INSERT INTO set_aside (payload_id, hash, compression, original_size, bytes)
+        SELECT payload_id, hash, compression, original_size, bytes FROM payloads WHERE payload_id = ?1";
+    txn.execute(keep, [int(payload_id)])?;
+    // The size stays: headers are put together with it.
+    let sql = "UPDATE payloads SET kind = 2, compression = 0, stored_size = 0, bytes = NULL WHERE payload_id = ?1";
+    txn.execute(sql, [int(payload_id)])?;
+    txn.execute("DELETE FROM payload_chunks WHERE payload_id = ?1", [int(payload_id)])?;
+    Ok(())
 }

@@ -91,7 +91,7 @@ impl Runs {
             let blob = row.get_ref(4)?.as_blob().map_err(rusqlite::Error::from)?;
             let damaged = || Fault::damaged(format!("run {id} of the indexes cannot be read"));
             let fences = decode_fences(blob, index, level, entries).ok_or_else(damaged)?;
-            if level >= LEVELS_MAX {
+            if level >= LEVELS_MAX || id >= 1 << (63 - PAGE_BITS) {
                 return Err(damaged());
             }
             runs.next_id = runs.next_id.max(id + 1);
@@ -104,6 +104,19 @@ impl Runs {
     /// Entries of an index.
     pub(super) fn entries(&self, index: Index) -> u64 {
         self.of(index).iter().map(|run| run.entries).sum()
+    }
+
+    /// Tells this set of runs from all others.
+    pub(super) fn digest(&self) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new();
+        for (index, runs) in (0u64..).zip(&self.by_index) {
+            for run in runs {
+                for number in [index, run.id, u64::from(run.level), run.entries] {
+                    hasher.update(&number.to_le_bytes());
+                }
+            }
+        }
+        *hasher.finalize().as_bytes()
     }
 
     fn of(&self, index: Index) -> &[Arc<Run>] {

@@ -321,6 +321,8 @@ fn what_a_dead_writer_left_behind_is_cleared_away_and_nothing_else() {
     let reader = open(&folder, Access::Read).unwrap();
     assert!(reader.chunk(&hash(b"of nothing")).unwrap().is_some(), "a reader clears nothing away");
     let backend = open(&folder, Access::Write).unwrap();
+    assert!(reader.chunk(&hash(b"of nothing")).unwrap().is_some(), "nor does a writer that writes nothing");
+    backend.commit(WriteBatch::default()).unwrap();
     assert_eq!(reader.chunk(&hash(b"of nothing")).unwrap(), None);
     let after = (backend.totals().unwrap(), count(&folder, "payloads"), count(&folder, "payload_chunks"));
     assert_eq!(after, before);
@@ -631,6 +633,10 @@ fn what_follows_from_the_rest_is_repaired_and_nothing_is_lost() {
         "DELETE FROM log_tiles WHERE tile = 2",
         "UPDATE log_tiles SET nodes = CAST(x'00' || substr(nodes, 2) AS BLOB) WHERE tile = 1",
         "DELETE FROM log_nodes",
+        "UPDATE payloads SET stored_size = stored_size + 1 WHERE payload_id % 3 = 0",
+        "UPDATE payloads SET kind = 2 WHERE payload_id = 9; UPDATE payloads SET kind = 1 WHERE payload_id = 11",
+        "UPDATE totals SET payload_next = 1 << 62",
+        "UPDATE totals SET blocks = 1 << 40, generation = -1",
         "UPDATE log_nodes SET hash = zeroblob(32)",
         "UPDATE payloads SET refs = 7 WHERE payload_id % 5 = 0",
         "UPDATE blocks SET way = 8 * 3 + 1 WHERE leaf_index % 7 = 6",
@@ -662,7 +668,7 @@ fn a_damaged_chunk_is_set_aside_and_restored_when_its_content_is_put_again() {
     drop(backend);
     let (seven, a) = (7u64.to_le_bytes(), vec![b'a'; 1000]);
     for damage in
-        ["bytes = CAST(x'ff' || substr(bytes, 2) AS BLOB)", "bytes = NULL", "compression = 1", "stored_size = 5"]
+        ["bytes = CAST(x'ff' || substr(bytes, 2) AS BLOB)", "bytes = NULL", "compression = 1", "compression = 99"]
     {
         let which = |hash: ContentHash| format!("hash = x'{}'", hex::encode(hash.as_bytes()));
         tamper(&folder, &format!("UPDATE payloads SET {damage} WHERE {}", which(hash(&seven))));
@@ -672,6 +678,7 @@ fn a_damaged_chunk_is_set_aside_and_restored_when_its_content_is_put_again() {
         assert_eq!(report.contents_lost, [log.newest[7].block_hash(), of_two.block_hash()]);
         // What is told once is not forgotten.
         assert_eq!(repaired(&folder).contents_lost_count, 2);
+        assert!(problems(&folder).contains(&crate::check::Problem::LostContent { leaf_index: 7 }));
         let backend = open(&folder, Access::Write).unwrap();
         assert_eq!(backend.chunk(&hash(&seven)).unwrap(), None, "what is damaged is not handed out");
         assert!(backend.chunk(&hash(&9u64.to_le_bytes())).unwrap().is_some());
@@ -683,6 +690,128 @@ fn a_damaged_chunk_is_set_aside_and_restored_when_its_content_is_put_again() {
         assert_eq!(problems(&folder), [], "{damage}");
     }
     assert_eq!(count(&folder, "set_aside"), 8);
+}
+
+#[test]
+fn a_content_whose_list_or_chunk_has_no_row_any_more_is_restored_when_it_is_put_again() {
+    let (chunks, refs, content) = two_chunks();
+    for damage in [
+        "DELETE FROM payloads WHERE payload_id = 2",
+        "DELETE FROM payload_chunks WHERE start_offset > 0",
+        "DELETE FROM payload_chunks",
+        "UPDATE payload_chunks SET start_offset = start_offset + 1 WHERE start_offset > 0",
+    ] {
+        let (folder, backend) = create();
+        let mut log = Log::new();
+        let mut batch = WriteBatch { chunks: chunks.clone(), ..WriteBatch::default() };
+        let new = || NewContent { content_hash: hash(&content), info: info(2000), staged: None, chunks: refs.clone() };
+        batch.contents.push(new());
+        let block = log.add(&mut batch, &content);
+        backend.commit(batch).unwrap();
+        drop(backend);
+        tamper(&folder, damage);
+        assert_eq!(repaired(&folder).contents_lost, [block.block_hash()], "{damage}");
+        assert!(!problems(&folder).is_empty(), "{damage}");
+        let backend = open(&folder, Access::Write).unwrap();
+        let again = WriteBatch { chunks: chunks.clone(), contents: vec![new()], ..WriteBatch::default() };
+        backend.commit(again).unwrap();
+        assert_eq!(backend.chunks(&hash(&content), 0, 9).unwrap(), refs, "{damage}");
+        drop(backend);
+        assert!(repaired(&folder).is_whole(), "{damage}");
+        assert_eq!(problems(&folder), [], "{damage}");
+    }
+}
+
+#[test]
+fn counts_that_lie_delete_nothing() {
+    let (folder, backend) = create();
+    let mut log = Log::new();
+    let mut batch = log.batch(3);
+    let (chunks, refs, content) = two_chunks();
+    batch.chunks.extend(chunks);
+    batch.contents.push(NewContent {
+        content_hash: hash(&content),
+        info: info(2000),
+        staged: None,
+        chunks: refs.clone(),
+    });
+    log.add(&mut batch, &content);
+    backend.commit(batch).unwrap();
+    drop(backend);
+    tamper(&folder, "UPDATE payloads SET refs = 0");
+    drop(open(&folder, Access::Write).unwrap());
+    let backend = open(&folder, Access::Write).unwrap();
+    backend.commit(log.batch(1)).unwrap();
+    assert_eq!(backend.chunks(&hash(&content), 0, 9).unwrap(), refs);
+    for block in &log.newest[..3] {
+        assert!(backend.chunk(&block.header().content_hash).unwrap().is_some());
+    }
+    assert!(backend.chunk(&refs[0].chunk_hash).unwrap().is_some());
+}
+
+#[test]
+fn sums_that_cannot_be_are_damage_and_take_no_memory() {
+    for (sum, is_refused) in [
+        ("blocks = 1 << 40", true),
+        ("blocks = 1 << 62", true),
+        ("payload_next = 1 << 62", false),
+        ("generation = -1", true),
+    ] {
+        let (folder, backend) = create();
+        let mut log = Log::new();
+        backend.commit(log.batch(30)).unwrap();
+        drop(backend);
+        tamper(&folder, &format!("UPDATE totals SET {sum}"));
+        for access in [Access::Read, Access::Write] {
+            assert_eq!(matches!(open(&folder, access), Err(BackendError::Damaged(_))), is_refused, "{sum}");
+        }
+    }
+}
+
+#[test]
+fn a_row_that_cannot_be_read_is_nobody_elses_trouble() {
+    for damage in ["depth = -1", "parents = x'8080808080'", "payload_id = -7", "block_hash = zeroblob(32)", "way = -1"]
+    {
+        let (folder, backend) = create();
+        let mut log = Log::new();
+        backend.commit(log.batch(30)).unwrap();
+        drop(backend);
+        tamper(&folder, &format!("UPDATE blocks SET {damage} WHERE leaf_index = 12"));
+        let backend = open(&folder, Access::Read).unwrap();
+        assert_eq!(backend.block(9).unwrap().as_ref(), Some(&log.newest[9]), "{damage}");
+        assert_eq!(backend.find_block(&log.newest[20].block_hash()).unwrap(), Some(20), "{damage}");
+        drop(backend);
+        let report = repaired(&folder);
+        assert_eq!(report.blocks_lost.first().copied(), (damage != "way = -1").then_some(12), "{damage}");
+    }
+}
+
+#[test]
+fn an_index_that_lacks_a_run_is_made_anew() {
+    let (folder, backend) = create();
+    let mut log = Log::new();
+    backend.commit(log.batch(66_000)).unwrap();
+    drop(backend);
+    for index in 0..6 {
+        tamper(&folder, &format!("DELETE FROM runs WHERE index_id = {index}"));
+        assert_finds_all(&open(&folder, Access::Write).unwrap(), &log);
+    }
+}
+
+#[test]
+fn a_block_lost_at_the_end_does_not_shorten_the_log_in_silence() {
+    let (folder, backend) = create();
+    let mut log = Log::new();
+    backend.commit(log.batch(300)).unwrap();
+    drop(backend);
+    tamper(&folder, "DELETE FROM blocks WHERE leaf_index = 299");
+    for _ in 0..2 {
+        assert_eq!(repaired(&folder).blocks_lost, [299]);
+        assert!(!problems(&folder).is_empty());
+    }
+    let backend = open(&folder, Access::Write).unwrap();
+    assert_eq!(backend.totals().unwrap().blocks, 300);
+    assert!(crate::log::LogAppender::resume(&backend).is_err(), "nothing takes the place of what is lost");
 }
 
 #[test]

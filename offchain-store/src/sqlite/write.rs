@@ -6,6 +6,7 @@ use super::{
     parent_cache::ParentCache,
     read,
     rows::{decode_parents, encode_parents, encode_way, from_bits, int, limit, time_key, uint},
+    runs::Index,
 };
 use crate::{
     backend::{BackendError, Hop, StoredChunk, Totals},
@@ -13,7 +14,7 @@ use crate::{
 };
 use pakit_primitives::{ContentHash, MetadataHash};
 use rusqlite::Connection;
-use std::path::Path;
+use std::{collections::HashSet, path::Path};
 
 /// Rows that one transaction of the clearing away deletes at most.
 const CLEARED_ROWS_MAX: usize = 4096;
@@ -160,8 +161,10 @@ fn insert_chunks(connection: &Connection, plan: &Plan) -> Result<()> {
 }
 
 fn restore_chunk(connection: &Connection, id: u64, chunk: &StoredChunk) -> Result<()> {
-    let sql = "UPDATE payloads SET kind = 0, compression = ?2, stored_size = ?3, bytes = ?4 WHERE payload_id = ?1";
-    change(connection, sql, (int(id), chunk.compression.code(), int(chunk.bytes.len() as u64), &chunk.bytes))
+    let sql = "UPDATE payloads SET kind = 0, compression = ?2, original_size = ?3, stored_size = ?4, bytes = ?5
+        WHERE payload_id = ?1";
+    let sizes = (chunk.original_size, int(chunk.bytes.len() as u64));
+    change(connection, sql, (int(id), chunk.compression.code(), sizes.0, sizes.1, &chunk.bytes))
 }
 
 fn apply_list(connection: &Connection, plan: &Plan, id: u64, list: &ListPlan) -> Result<()> {
@@ -171,8 +174,10 @@ fn apply_list(connection: &Connection, plan: &Plan, id: u64, list: &ListPlan) ->
     }
     let target = match (list.restores, list.name) {
         (Some(target), Some((_, info))) => {
-            let sql = "UPDATE payloads SET kind = 1, compression = ?2, stored_size = ?3 WHERE payload_id = ?1";
-            change(connection, sql, (int(target), info.compression.code(), int(info.stored_size)))?;
+            let sql = "UPDATE payloads SET kind = 1, compression = ?2, original_size = ?3, stored_size = ?4
+                WHERE payload_id = ?1";
+            let sizes = (int(info.original_size), int(info.stored_size));
+            change(connection, sql, (int(target), info.compression.code(), sizes.0, sizes.1))?;
             if list.has_row {
                 let sql = "UPDATE payload_chunks SET payload_id = ?2 WHERE payload_id = ?1";
                 execute(connection, sql, (int(id), int(target)))?;
@@ -317,15 +322,27 @@ fn clear_list(connection: &Connection, id: u64, rows_max: usize) -> Result<usize
 /// Clears away some of what nothing refers to: contents that were never completed or never got a block, chunks of neither,
 /// and removed payloads without a block. Says whether there may be more. Only for whoever has just become the writer:
 /// later, what nothing refers to yet may be about to be named.
-pub(super) fn clear_unreferenced(connection: &Connection) -> Result<bool> {
+///
+/// What is deleted here is gone, so no count is believed: whatever a list or a block names stays, and gets its count back.
+pub(super) fn clear_unreferenced(connection: &Connection, derived: &Derived) -> Result<bool> {
     let sql = "SELECT payload_id, kind, original_size, stored_size FROM payloads INDEXED BY payloads_without_refs
-        WHERE refs = 0 ORDER BY payload_id LIMIT 256";
+        WHERE refs = 0 ORDER BY payload_id LIMIT 4096";
     let mut select = connection.prepare_cached(sql)?;
     let found = select.query_map((), |row| Ok((uint(row, 0)?, row.get(1)?, uint(row, 2)?, uint(row, 3)?)))?;
     let found: Vec<(u64, u8, u64, u64)> = found.collect::<rusqlite::Result<_>>()?;
+    if found.is_empty() {
+        return Ok(false);
+    }
+    let named = named_by_lists(connection, found.iter().map(|row| row.0).collect())?;
     let (mut totals, payload_next) = read::totals(connection)?;
     let mut room = CLEARED_ROWS_MAX;
     for (id, kind, original_size, stored_size) in &found {
+        let of_blocks = (*id, 0)..=(*id, u64::MAX);
+        if named.contains(id) || !derived.list(connection, Index::Contents, of_blocks, 1)?.is_empty() {
+            tracing::warn!("payload number {id} is named, though its count says otherwise; run pakit check");
+            change(connection, "UPDATE payloads SET refs = 1 WHERE payload_id = ?1", [int(*id)])?;
+            continue;
+        }
         if *kind == 1 {
             room = room.saturating_sub(clear_list(connection, *id, room)?);
             if room == 0 {
@@ -343,7 +360,21 @@ pub(super) fn clear_unreferenced(connection: &Connection) -> Result<bool> {
         change(connection, "DELETE FROM payloads WHERE payload_id = ?1", [int(*id)])?;
     }
     write_totals(connection, &totals, payload_next)?;
-    Ok(!found.is_empty())
+    Ok(true)
+}
+
+/// Those of the payloads that some list names as a chunk. One walk over all lists, once for each clearing away.
+fn named_by_lists(connection: &Connection, ids: HashSet<u64>) -> Result<HashSet<u64>> {
+    let mut named = HashSet::new();
+    let mut select = connection.prepare_cached("SELECT chunk_id FROM payload_chunks")?;
+    let mut rows = select.query(())?;
+    while let Some(row) = rows.next()? {
+        let id = uint(row, 0)?;
+        if ids.contains(&id) {
+            named.insert(id);
+        }
+    }
+    Ok(named)
 }
 
 const _: () = assert!(PayloadKind::Chunk as u8 == 0 && PayloadKind::List as u8 == 1 && PayloadKind::Removed as u8 == 2);

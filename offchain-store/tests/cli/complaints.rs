@@ -281,3 +281,16 @@ fn outputs_that_cannot_be_written_are_said_and_nothing_is_half_there() {
     let done = finish(command.stdout(full).spawn().unwrap()).with_code(3);
     assert!(done.stderr.starts_with("pakit: standard output: No space left on device"), "{}", done.stderr);
 }
+
+#[test]
+fn a_repository_is_not_put_into_itself_under_any_name() {
+    let shop = Shop::new();
+    let repo = shop.database().parent().unwrap().to_owned();
+    fs::hard_link(repo.join("pakit.db"), shop.path("linked.db")).unwrap();
+    symlink(repo.join("pakit.db"), shop.path("pointed.db")).unwrap();
+    for name in [repo.clone(), repo.join("pakit.db"), shop.path("linked.db"), shop.path("pointed.db")] {
+        let done = shop.run(&["put", name.to_str().unwrap()]).with_code(1);
+        assert!(done.stderr.contains("belongs to the repository"), "{}", done.stderr);
+    }
+    shop.run(&["check", "--full"]).with_code(0);
+}
