@@ -82,20 +82,17 @@ fn all(report: &mut Report) -> Result<()> {
     report.step("the pallet's tests with benchmarks and try-runtime", || {
         tests(&mut cargo(&["test", "--locked", "--package", "pallet-pakit", "--features", CHAIN_FEATURES]))
     })?;
-    // As it is inside a Wasm, without std, which needs no Wasm of its own: those features are for tools, and building
-    // one with them is the recipe `weights`.
-    report.run(
-        "runtime with benchmarks and try-runtime, for Wasm",
-        environment.wasm_cargo(&[
-            "check",
-            "--locked",
-            "--package",
-            "pakit-runtime-mock",
-            "--no-default-features",
-            "--features",
-            CHAIN_FEATURES,
-        ]),
-    )
+    report.run("runtime with benchmarks and try-runtime, for Wasm", runtime_for_tools(&environment))
+}
+
+/// The runtime as it is inside a Wasm, without std: which needs no Wasm of its own to be built before. Its features here are
+/// for tools, and building a whole one with them is the recipe `weights`.
+fn runtime_for_tools(environment: &Environment) -> Command {
+    let mut command = environment.wasm_cargo(&["check", "--locked", "--package", "pakit-runtime-mock"]);
+    command.args(["--no-default-features", "--features", CHAIN_FEATURES]);
+    // As substrate-wasm-builder tells the SDK's crates where they are.
+    command.env("RUSTFLAGS", "--cfg substrate_runtime");
+    command
 }
 
 fn dependencies(environment: &Environment) -> Result<Outcome> {
