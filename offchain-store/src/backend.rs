@@ -315,8 +315,7 @@ pub trait DagBackend: Send + Sync {
     fn chunk_hashes(&self, after: Option<ContentHash>, limit: usize) -> Result<Vec<ContentHash>, BackendError>;
 
     /// Whether a content that is not kept was set aside as damaged, and not removed on purpose.
-    fn is_set_aside(&self, content_hash: &ContentHash) -> Result<bool, BackendError> {
-        let _ = content_hash;
+    fn is_set_aside(&self, _content_hash: &ContentHash) -> Result<bool, BackendError> {
         Ok(false)
     }
 

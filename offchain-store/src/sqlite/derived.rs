@@ -37,7 +37,7 @@ const COUNT_MAX: u8 = u8::MAX;
 pub(super) const TILE_LEVEL: u32 = 8;
 
 /// Blocks after which everything is saved again: what an opening has to catch up with. Grows with the log, so that saving the
-/// filter and the counts, which are written whole, costs at most about 200 bytes a block.
+/// filter and the counts, which are written whole, costs at most 400 bytes a block: 64 x (5 for the filter at its emptiest + 1).
 fn blocks_between_saves(blocks: u64) -> u64 {
     (blocks / 64).max(1 << 16)
 }
@@ -70,6 +70,8 @@ pub(super) struct Additions {
     parents: Vec<u64>,
     /// Inner nodes up to the roots of tiles, by level and place.
     nodes: HashMap<(u32, u64), Digest>,
+    /// Hashes for the filter, of rows that were read. A plan's are noted before its rows are committed.
+    hashes: Vec<Digest>,
 }
 
 impl Additions {
@@ -278,7 +280,7 @@ impl Derived {
 
     /// Follows a commit of which `note` knows the hashes.
     pub(super) fn add(&mut self, additions: Additions, position: Position) {
-        let Additions { entries, parents, nodes } = additions;
+        let Additions { entries, parents, nodes, hashes: _ } = additions;
         for (recent, entries) in self.recent.iter_mut().zip(entries) {
             recent.extend(entries);
         }
@@ -289,7 +291,7 @@ impl Derived {
         self.position = position;
     }
 
-    /// Replaces this with what [`Self::saved_with`] made, whose transaction is committed.
+    /// Replaces this with what [`Self::save_with`] made, whose transaction is committed.
     pub(super) fn saved_is(&mut self, saved: Saved, additions: Additions, position: Position) {
         self.add(additions, position);
         self.recent = Default::default();
@@ -387,7 +389,7 @@ impl Derived {
             let end = position(&txn)?;
             let to = derived.position.step_towards(&end, &txn)?;
             let additions = additions_between(&txn, &derived.position, &to)?;
-            derived.note(hashes_between(&txn, &derived.position, &to)?.into_iter());
+            derived.note(additions.hashes.iter().copied());
             match derived.is_save_due(to) {
                 true => {
                     let saved = derived.save_with(&txn, &additions, to)?;
@@ -425,8 +427,8 @@ impl Derived {
                 Loaded::Never | Loaded::Damaged => Self::empty(),
             };
         }
-        self.note(hashes_between(snapshot, &self.position, &end)?.into_iter());
         let additions = additions_between(snapshot, &self.position, &end)?;
+        self.note(additions.hashes.iter().copied());
         self.add(additions, end);
         self.nodes = tail_nodes(snapshot, self.position.blocks)?;
         Ok(())
@@ -516,6 +518,7 @@ fn additions_between(connection: &Connection, from: &Position, to: &Position) ->
     let mut additions = Additions::default();
     for (id, hash) in payloads_between(connection, from, to)? {
         additions.payload(id, &hash);
+        additions.hashes.push(hash);
     }
     let sql = "SELECT leaf_index, block_hash, payload_id, depth, timestamp_key, parents FROM blocks
         WHERE leaf_index >= ?1 AND leaf_index < ?2";
@@ -526,7 +529,9 @@ fn additions_between(connection: &Connection, from: &Position, to: &Position) ->
             let leaf_index = uint(row, 0)?;
             let parents = decode_parents(leaf_index, row.get_ref(5)?.as_blob().map_err(rusqlite::Error::from)?)?;
             let (payload_id, timestamp_ms) = (uint(row, 2)?, from_time_key(row, 4)?);
-            additions.block(leaf_index, &row.get(1)?, payload_id, row.get(3)?, timestamp_ms, parents.into_iter());
+            let hash = row.get(1)?;
+            additions.block(leaf_index, &hash, payload_id, row.get(3)?, timestamp_ms, parents.into_iter());
+            additions.hashes.push(hash);
             Ok(())
         };
         if let Err(fault) = add() {

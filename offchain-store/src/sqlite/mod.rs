@@ -316,13 +316,22 @@ impl SqliteBackend {
 
     /// Before the first commit and not when it is opened: whoever only looks deletes nothing.
     fn clear_unreferenced(&self, writer: &mut Writer) -> Result<()> {
+        if writer.is_cleared {
+            return Ok(());
+        }
+        // A foreign key that no index helps would have each deletion look at all blocks; the clearing looks itself.
+        writer.connection.pragma_update(None, "foreign_keys", 0)?;
+        let cleared = self.clear_to_the_end(writer);
+        writer.connection.pragma_update(None, "foreign_keys", 1)?;
+        cleared
+    }
+
+    fn clear_to_the_end(&self, writer: &mut Writer) -> Result<()> {
         while !writer.is_cleared {
-            // A foreign key that no index helps would have each deletion look at all blocks; the clearing looks itself.
-            writer.connection.pragma_update(None, "foreign_keys", 0)?;
             let txn = writer.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            writer.is_cleared = !write::clear_unreferenced(&txn, &self.derived())?;
+            let may_be_more = write::clear_unreferenced(&txn, &self.derived())?;
             txn.commit()?;
-            writer.connection.pragma_update(None, "foreign_keys", 1)?;
+            writer.is_cleared = !may_be_more;
         }
         Ok(())
     }

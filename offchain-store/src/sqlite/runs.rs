@@ -453,8 +453,7 @@ fn decode_number(bytes: &mut &[u8]) -> Option<u64> {
     None
 }
 
-/// Whether all pages of all runs can be read and hold as many entries as they should. For audits; the callback gets the
-/// share that is done.
+/// Whether all pages of all runs can be read and hold as many entries as they should.
 pub(super) fn check(connection: &Connection, runs: &Runs) -> Result<()> {
     for run in Index::ALL.iter().flat_map(|index| runs.of(*index)) {
         let mut cursor = Cursor::new(connection, run);

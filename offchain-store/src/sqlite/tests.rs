@@ -798,6 +798,59 @@ fn an_index_that_lacks_a_run_is_made_anew() {
     }
 }
 
+/// Two blocks of 8 bytes and one of two chunks: payloads 1 to 4, and the list is number 5.
+fn with_a_list() -> (tempfile::TempDir, Log, WriteBatch) {
+    let (folder, backend) = create();
+    let mut log = Log::new();
+    let mut batch = log.batch(2);
+    let (chunks, refs, content) = two_chunks();
+    batch.chunks.extend(chunks);
+    batch.contents.push(NewContent { content_hash: hash(&content), info: info(2000), staged: None, chunks: refs });
+    log.add(&mut batch, &content);
+    let again = WriteBatch { chunks: batch.chunks.clone(), contents: batch.contents.clone(), ..WriteBatch::default() };
+    backend.commit(batch).unwrap();
+    (folder, log, again)
+}
+
+#[test]
+fn whatever_a_row_says_wrongly_is_told_and_put_again_it_is_whole() {
+    for damage in [
+        "UPDATE payload_chunks SET chunk_id = 3 WHERE chunk_id = 4",
+        "UPDATE payloads SET kind = 0 WHERE payload_id = 5",
+        "UPDATE payloads SET original_size = original_size + 1 WHERE payload_id = 4",
+        "UPDATE payloads SET original_size = 99999999999 WHERE payload_id = 4",
+        "UPDATE payload_chunks SET start_offset = -5 WHERE start_offset > 0",
+        "UPDATE payload_chunks SET chunk_id = 5 WHERE chunk_id = 4",
+    ] {
+        let (folder, log, again) = with_a_list();
+        tamper(&folder, damage);
+        let report = repaired(&folder);
+        assert_eq!(report.contents_lost, [log.newest[2].block_hash()], "{damage}");
+        assert!(!problems(&folder).is_empty(), "{damage}");
+        open(&folder, Access::Write).unwrap().commit(again).unwrap();
+        assert!(repaired(&folder).is_whole(), "{damage}");
+        assert_eq!(problems(&folder), [], "{damage}");
+    }
+}
+
+#[test]
+fn what_a_damaged_row_may_have_named_is_not_given_up() {
+    let (_, refs, _) = two_chunks();
+    for damage in [
+        "UPDATE payload_chunks SET chunk_id = 3 WHERE chunk_id = 4",
+        "UPDATE blocks SET payload_id = 3 WHERE leaf_index = 2",
+    ] {
+        let (folder, mut log, _) = with_a_list();
+        tamper(&folder, damage);
+        assert!(!repaired(&folder).is_whole(), "{damage}");
+        let backend = open(&folder, Access::Write).unwrap();
+        // What clears away comes with a commit, whether or not the log can go on.
+        let _ = backend.commit(log.batch(1));
+        assert!(backend.chunk(&refs[1].chunk_hash).unwrap().is_some(), "{damage}");
+        assert!(count(&folder, "payloads") >= 5, "{damage}");
+    }
+}
+
 #[test]
 fn a_block_lost_at_the_end_does_not_shorten_the_log_in_silence() {
     let (folder, backend) = create();
