@@ -4,9 +4,12 @@
 //! what is hashed is settled above it, so that the same commits give the same log in every implementation. The
 //! implementations stand beside this file: [`crate::memory`] and [`crate::sqlite`], under one conformance suite.
 
-use crate::block::DagBlock;
+use crate::{
+    block::DagBlock,
+    dictionary::{self, Dictionary},
+};
 use pakit_primitives::{BlockHash, Compression, ContentHash, MetadataHash, hasher::Digest};
-use std::{ops::RangeInclusive, path::PathBuf};
+use std::{ops::RangeInclusive, path::PathBuf, sync::Arc};
 
 /// What makes two puts the same block: equal content under an equal codec with equal metadata.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
@@ -245,6 +248,14 @@ pub trait DagBackend: Send + Sync {
     /// Where a block stands in the log.
     fn find_block(&self, block_hash: &BlockHash) -> Result<Option<u64>, BackendError>;
 
+    /// The block with a hash; [`Self::find_block`] and [`Self::block`] in one question.
+    fn block_by_hash(&self, block_hash: &BlockHash) -> Result<Option<DagBlock>, BackendError> {
+        match self.find_block(block_hash)? {
+            Some(leaf_index) => self.block(leaf_index),
+            None => Ok(None),
+        }
+    }
+
     /// Where the block of this content, codec and metadata stands in the log.
     fn find_key(&self, key: &BlockKey) -> Result<Option<u64>, BackendError>;
 
@@ -304,6 +315,11 @@ pub trait DagBackend: Send + Sync {
 
     /// A named value that belongs to the repository (its name, its parent strategy).
     fn setting(&self, key: &str) -> Result<Option<Vec<u8>>, BackendError>;
+
+    /// A dictionary that chunks were compressed against. A backend keeps those that it has read.
+    fn dictionary(&self, number: u32) -> Result<Option<Arc<Dictionary>>, BackendError> {
+        Ok(dictionary::read(number, |key| self.setting(key))?.map(Arc::new))
+    }
 
     /// Sets a named value, durably.
     fn set_setting(&self, key: &str, value: &[u8]) -> Result<(), BackendError>;

@@ -11,6 +11,7 @@ pub use problem::{Lookup, NodeState, Problem};
 use crate::{
     backend::{BackendError, DagBackend, Hop, Totals},
     block::DagBlock,
+    dictionary,
 };
 use lru::LruCache;
 use pakit_primitives::{BlockHash, Head, SoftwareHasher, log::Accumulator};
@@ -168,12 +169,20 @@ impl Checker<'_> {
         if self.edges_listed != self.counted.edges || !self.is_counted {
             self.find_surplus_edges()?;
         }
+        self.check_dictionaries();
         self.check_chunks()?;
         let indexes = self.backend.check_indexes();
         self.read(indexes, || "the indexes".into());
         self.compare_totals();
         // The end is told even where the last steps were not.
         (self.progress)(self.steps, self.steps)
+    }
+
+    fn check_dictionaries(&mut self) {
+        let damaged = dictionary::damaged(self.backend);
+        for (number, is_repairable) in self.read(damaged, || "the dictionaries".into()).unwrap_or_default() {
+            self.found(Problem::DamagedDictionary { number, is_repairable });
+        }
     }
 
     fn step(&mut self, steps: u64) -> ControlFlow<()> {

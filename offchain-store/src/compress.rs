@@ -1,11 +1,18 @@
 //! Compression of single chunks, behind the five codes of the header.
 
+use crate::{
+    backend::BackendError,
+    dictionary::{DICTIONARY_CHUNK_BYTES_MAX, Dictionary},
+};
 use pakit_primitives::Compression;
 use std::{
     borrow::Cow,
-    io::{Read, Write},
+    cell::RefCell,
+    io::{self, Read, Write},
     ops::RangeInclusive,
+    sync::Arc,
 };
+use zstd::zstd_safe::{self, CCtx, CDict, CParameter, DCtx};
 
 /// A compressed chunk is kept as it is unless compression saves at least one part in this many: a smaller gain is not worth
 /// the work of every later read.
@@ -55,7 +62,7 @@ pub enum CompressError {
         /// The compression.
         compression: Compression,
         /// What it said.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The bytes are not of that compression.
     #[error("the bytes are not valid {compression:?}: {source}")]
@@ -63,8 +70,14 @@ pub enum CompressError {
         /// The compression.
         compression: Compression,
         /// What it said.
-        source: std::io::Error,
+        source: io::Error,
     },
+    /// The bytes were compressed against a dictionary that is not there.
+    #[error("dictionary {0} is missing, which the bytes were compressed against")]
+    NoDictionary(u32),
+    /// A dictionary could not be read or kept.
+    #[error("a dictionary: {0}")]
+    Dictionary(#[source] BackendError),
     /// The plaintext is shorter, or would be longer, than it has to be. Nothing beyond that length was produced.
     #[error("the chunk does not restore to {expected} bytes")]
     WrongSize {
@@ -77,19 +90,34 @@ pub enum CompressError {
 pub struct Compressor {
     compression: Compression,
     level: i32,
-    zstd: Option<zstd::bulk::Compressor<'static>>,
+    zstd: CCtx<'static>,
+    dictionary: Option<CDict<'static>>,
 }
 
 impl Compressor {
     /// A compressor that prefers `compression`. `level` is in the compression's own scale; lz4 has none.
     pub fn new(compression: Compression, level: i32) -> Result<Self, CompressError> {
-        let zstd = match compression {
-            Compression::Zstd => Some(
-                zstd::bulk::Compressor::new(level).map_err(|source| CompressError::Compress { compression, source })?,
-            ),
+        let failed = |what| CompressError::Compress { compression, source: io::Error::other(what) };
+        let mut zstd = CCtx::try_create().ok_or_else(|| failed("no memory"))?;
+        if compression == Compression::Zstd {
+            zstd.set_parameter(CParameter::CompressionLevel(level))
+                .map_err(|code| failed(zstd_safe::get_error_name(code)))?;
+        }
+        Ok(Self { compression, level, zstd, dictionary: None })
+    }
+
+    /// Compresses small chunks against a dictionary from now on, or against none. Only zstd does.
+    pub fn set_dictionary(&mut self, dictionary: Option<&Dictionary>) -> Result<(), CompressError> {
+        let source = || io::Error::other("the dictionary does not load");
+        let load = |dictionary: &Dictionary| {
+            CDict::try_create(dictionary.bytes(), self.level)
+                .ok_or_else(|| CompressError::Compress { compression: Compression::Zstd, source: source() })
+        };
+        self.dictionary = match self.compression {
+            Compression::Zstd => dictionary.map(load).transpose()?,
             _ => None,
         };
-        Ok(Self { compression, level, zstd })
+        Ok(())
     }
 
     /// Compresses, or gives the plaintext back under [`Compression::None`] where compression does not pay.
@@ -106,45 +134,94 @@ impl Compressor {
         }
     }
 
-    fn pack(&mut self, plain: &[u8]) -> std::io::Result<Vec<u8>> {
+    fn pack(&mut self, plain: &[u8]) -> io::Result<Vec<u8>> {
         let positive_level = u32::try_from(self.level).unwrap_or(0);
-        match (self.compression, &mut self.zstd) {
-            (Compression::Zstd, Some(zstd)) => zstd.compress(plain),
-            (Compression::Lz4, _) => Ok(lz4_flex::block::compress(plain)),
-            (Compression::Gzip, _) => {
+        match self.compression {
+            Compression::Zstd => {
+                let mut packed = Vec::with_capacity(zstd_safe::compress_bound(plain.len()));
+                let dictionary = self.dictionary.as_ref().filter(|_| plain.len() <= DICTIONARY_CHUNK_BYTES_MAX);
+                let done = match dictionary {
+                    Some(dictionary) => self.zstd.compress_using_cdict(&mut packed, plain, dictionary),
+                    None => self.zstd.compress2(&mut packed, plain),
+                };
+                done.map_err(zstd_error)?;
+                Ok(packed)
+            }
+            Compression::Lz4 => Ok(lz4_flex::block::compress(plain)),
+            Compression::Gzip => {
                 let level = flate2::Compression::new(positive_level.min(9));
                 let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
                 encoder.write_all(plain)?;
                 encoder.finish()
             }
-            (Compression::Brotli, _) => {
+            Compression::Brotli => {
                 let mut packed = Vec::new();
                 let quality = positive_level.min(11);
                 brotli::CompressorWriter::new(&mut packed, 4096, quality, BROTLI_WINDOW_LOG2).write_all(plain)?;
                 Ok(packed)
             }
-            (Compression::None | Compression::Zstd, _) => Ok(plain.to_vec()),
+            Compression::None => Ok(plain.to_vec()),
         }
     }
 }
 
-/// Restores a chunk of `original_size` bytes. Never produces more than that, whatever the bytes claim to hold.
-pub fn decompress(compression: Compression, bytes: &[u8], original_size: u32) -> Result<Vec<u8>, CompressError> {
+fn zstd_error(code: zstd_safe::ErrorCode) -> io::Error {
+    io::Error::other(zstd_safe::get_error_name(code))
+}
+
+/// Restores a chunk of `original_size` bytes. Never produces more than that, whatever the bytes claim to hold. `dictionary`
+/// finds a dictionary by its number, if the bytes name one.
+pub fn decompress(
+    compression: Compression,
+    bytes: &[u8],
+    original_size: u32,
+    dictionary: impl FnOnce(u32) -> Result<Option<Arc<Dictionary>>, BackendError>,
+) -> Result<Vec<u8>, CompressError> {
     let expected = original_size as usize;
     let malformed = |source| CompressError::Malformed { compression, source };
     let plain = match compression {
         Compression::None => bytes.to_vec(),
-        Compression::Zstd => zstd::bulk::decompress(bytes, expected).map_err(malformed)?,
+        Compression::Zstd => {
+            let dictionary = match Dictionary::of_frame(bytes) {
+                None => None,
+                Some(number) => Some(
+                    dictionary(number)
+                        .map_err(CompressError::Dictionary)?
+                        .ok_or(CompressError::NoDictionary(number))?,
+                ),
+            };
+            decompress_zstd(bytes, expected, dictionary.as_deref()).map_err(malformed)?
+        }
         Compression::Lz4 => lz4_flex::block::decompress(bytes, expected)
-            .map_err(|error| malformed(std::io::Error::new(std::io::ErrorKind::InvalidData, error)))?,
+            .map_err(|error| malformed(io::Error::new(io::ErrorKind::InvalidData, error)))?,
         Compression::Gzip => read_bounded(flate2::read::GzDecoder::new(bytes), expected).map_err(malformed)?,
         Compression::Brotli => read_bounded(brotli::Decompressor::new(bytes, 4096), expected).map_err(malformed)?,
     };
     if plain.len() == expected { Ok(plain) } else { Err(CompressError::WrongSize { expected: original_size }) }
 }
 
+/// With working memory that each thread keeps: setting it up takes longer than a small chunk.
+fn decompress_zstd(bytes: &[u8], expected: usize, dictionary: Option<&Dictionary>) -> io::Result<Vec<u8>> {
+    thread_local! {
+        static ZSTD: RefCell<Option<DCtx<'static>>> = const { RefCell::new(None) };
+    }
+    ZSTD.with_borrow_mut(|zstd| {
+        let zstd = match zstd {
+            Some(zstd) => zstd,
+            None => zstd.insert(DCtx::try_create().ok_or(io::ErrorKind::OutOfMemory)?),
+        };
+        let mut plain = Vec::with_capacity(expected);
+        let done = match dictionary {
+            Some(dictionary) => zstd.decompress_using_ddict(&mut plain, bytes, dictionary.decoder()),
+            None => zstd.decompress(&mut plain, bytes),
+        };
+        done.map_err(zstd_error)?;
+        Ok(plain)
+    })
+}
+
 /// Reads up to one byte more than expected, which is enough to tell that there is more.
-fn read_bounded(reader: impl Read, expected: usize) -> std::io::Result<Vec<u8>> {
+fn read_bounded(reader: impl Read, expected: usize) -> io::Result<Vec<u8>> {
     let mut plain = Vec::with_capacity(expected);
     reader.take(expected as u64 + 1).read_to_end(&mut plain)?;
     Ok(plain)
@@ -160,6 +237,10 @@ mod tests {
         let mut compressor = Compressor::new(compression, 3).unwrap();
         let (used, bytes) = compressor.compress(plain).unwrap();
         (used, bytes.into_owned())
+    }
+
+    fn restore(compression: Compression, bytes: &[u8], original_size: u32) -> Result<Vec<u8>, CompressError> {
+        decompress(compression, bytes, original_size, |_| Ok(None))
     }
 
     #[test]
@@ -179,9 +260,9 @@ mod tests {
             let (used, bomb) = compress_with(compression, &zeros);
             assert_eq!(used, compression);
             for expected in [0, 1, 1024, (8 << 20) - 1] {
-                assert!(decompress(compression, &bomb, expected).is_err(), "{compression:?} to {expected} bytes");
+                assert!(restore(compression, &bomb, expected).is_err(), "{compression:?} to {expected} bytes");
             }
-            assert!(decompress(compression, &bomb, (8 << 20) + 1).is_err(), "{compression:?}");
+            assert!(restore(compression, &bomb, (8 << 20) + 1).is_err(), "{compression:?}");
         }
     }
 
@@ -189,12 +270,12 @@ mod tests {
         #[test]
         fn every_chunk_is_restored(plain in prop::collection::vec(0u8..4, 0..5_000), code in 0u8..5) {
             let (used, bytes) = compress_with(Compression::from_code(code).unwrap(), &plain);
-            prop_assert_eq!(decompress(used, &bytes, plain.len() as u32).unwrap(), plain);
+            prop_assert_eq!(restore(used, &bytes, plain.len() as u32).unwrap(), plain);
         }
 
         #[test]
         fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..500), code in 0u8..5, size in 0u32..100_000) {
-            let _ = decompress(Compression::from_code(code).unwrap(), &bytes, size);
+            let _ = restore(Compression::from_code(code).unwrap(), &bytes, size);
         }
     }
 }

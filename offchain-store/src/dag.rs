@@ -93,8 +93,7 @@ impl MerkleDag {
 
     /// The block with this hash.
     pub fn block(&self, block_hash: &BlockHash) -> Result<DagBlock, DagError> {
-        let leaf_index = self.backend.find_block(block_hash)?.ok_or(DagError::UnknownBlock(*block_hash))?;
-        self.at(leaf_index)
+        self.backend.block_by_hash(block_hash)?.ok_or(DagError::UnknownBlock(*block_hash))
     }
 
     /// The block at a place in the log.

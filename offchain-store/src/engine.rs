@@ -338,8 +338,7 @@ impl StorageEngine {
         if let Some(cached) = self.cache.get(block_hash) {
             return Ok(Some(cached.block));
         }
-        let Some(leaf_index) = self.backend.find_block(block_hash)? else { return Ok(None) };
-        let block = self.backend.block(leaf_index)?.map(Arc::new);
+        let block = self.backend.block_by_hash(block_hash)?.map(Arc::new);
         if let Some(block) = &block {
             self.cache.insert(CachedBlock { block: block.clone(), content: None });
         }

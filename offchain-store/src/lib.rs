@@ -12,6 +12,7 @@ pub mod commit;
 pub mod compress;
 pub mod config;
 pub mod dag;
+pub mod dictionary;
 pub mod engine;
 pub mod filter;
 pub mod get;

@@ -3,13 +3,14 @@
 use crate::{
     backend::{BackendError, BlockKey, ChunkRef, DagBackend, Hop, PayloadInfo, StoredChunk, Totals, WriteBatch},
     block::DagBlock,
+    dictionary::{Dictionary, Shelf},
     plan::{BlockPlan, Known, ListPlan, ParentRow, PayloadKind, PayloadRow, Plan, Stagings, node_number},
 };
 use pakit_primitives::{BlockHash, Compression, ContentHash, MetadataHash, hasher::Digest};
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::{Bound, RangeInclusive},
-    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 /// A backend without a disk. Everything in it goes with it.
@@ -22,6 +23,7 @@ use std::{
 #[derive(Debug, Default)]
 pub struct MemoryBackend {
     state: RwLock<State>,
+    dictionaries: Shelf,
 }
 
 #[derive(Debug)]
@@ -341,6 +343,10 @@ impl DagBackend for MemoryBackend {
 
     fn setting(&self, key: &str) -> Result<Option<Vec<u8>>, BackendError> {
         Ok(self.read().settings.get(key).cloned())
+    }
+
+    fn dictionary(&self, number: u32) -> Result<Option<Arc<Dictionary>>, BackendError> {
+        self.dictionaries.get(number, |key| self.setting(key))
     }
 
     fn set_setting(&self, key: &str, value: &[u8]) -> Result<(), BackendError> {

@@ -12,6 +12,7 @@ use crate::{
     commit::{CommitError, Committer, OpenContent, Placed, ProcessedChunk},
     compress::{CompressError, Compressor},
     config::Config,
+    dictionary::Trainer,
     metadata::Metadata,
     tree::{self, Entry, Node},
     walk::{Place, Sink, Source, SourceError, Step, Walk},
@@ -189,21 +190,26 @@ pub fn put(
     let (work, to_do) = bounded::<Work>(in_flight);
     let (packs, walked) = bounded::<Pack>(in_flight);
     let bytes_read = AtomicU64::new(0);
-    let mut writer = Writer {
-        committer,
-        preparer: Preparer::new(backend.clone(), config)?,
-        chunk_bytes: config.chunk_bytes,
-        metadata,
-        bytes_read: &bytes_read,
-        events,
-        content: OpenContent::default(),
-        folders: Vec::new(),
-        unacknowledged: Vec::new(),
-        summary: PutSummary::default(),
-    };
-    let preparers =
-        (0..config.jobs).map(|_| Preparer::new(backend.clone(), config)).collect::<Result<Vec<_>, PutError>>()?;
+    let trainer = Trainer::new(backend.clone(), config)?;
+    let new_preparer = || Preparer::new(backend.clone(), &trainer, config);
+    let preparers = (0..config.jobs).map(|_| new_preparer()).collect::<Result<Vec<_>, PutError>>()?;
+    let preparer = new_preparer()?;
     thread::scope(|scope| {
+        let (trainings, due) = bounded(1);
+        // In here, so that whatever ends the writer ends the threads that wait for it.
+        let mut writer = Writer {
+            committer,
+            preparer,
+            trainings,
+            chunk_bytes: config.chunk_bytes,
+            metadata,
+            bytes_read: &bytes_read,
+            events,
+            content: OpenContent::default(),
+            folders: Vec::new(),
+            unacknowledged: Vec::new(),
+            summary: PutSummary::default(),
+        };
         for mut preparer in preparers {
             let to_do = to_do.clone();
             scope.spawn(move || {
@@ -214,6 +220,8 @@ pub fn put(
             });
         }
         drop(to_do);
+        let trainer = &trainer;
+        scope.spawn(move || due.into_iter().for_each(|()| trainer.train()));
         let walk = Walk::new(Queue::new(work, packs), config.chunk_bytes, excluded, &bytes_read);
         scope.spawn(move || walk.run(sources));
         // Consumed here, so that an early end drops the queue and with it stops the walk, then the workers.
@@ -223,14 +231,18 @@ pub fn put(
 }
 
 /// Hashes and compresses chunks.
-struct Preparer {
+struct Preparer<'a> {
     backend: Arc<dyn DagBackend>,
+    trainer: &'a Trainer,
     compressor: Compressor,
+    /// Number of the dictionary that the compressor has.
+    dictionary: u32,
 }
 
-impl Preparer {
-    fn new(backend: Arc<dyn DagBackend>, config: &Config) -> Result<Self, PutError> {
-        Ok(Self { backend, compressor: Compressor::new(config.compression, config.compression_level)? })
+impl<'a> Preparer<'a> {
+    fn new(backend: Arc<dyn DagBackend>, trainer: &'a Trainer, config: &Config) -> Result<Self, PutError> {
+        let compressor = Compressor::new(config.compression, config.compression_level)?;
+        Ok(Self { backend, trainer, compressor, dictionary: 0 })
     }
 
     /// Compresses unless the chunk is kept already.
@@ -238,6 +250,11 @@ impl Preparer {
         let chunk_hash = ContentHash::new(*blake3::hash(plain).as_bytes());
         if let Some(info) = self.backend.payload(&chunk_hash)?.filter(|info| info.is_kept) {
             return Ok(ProcessedChunk::Known { chunk_hash, info });
+        }
+        let newest = self.trainer.number();
+        if self.dictionary != newest {
+            self.compressor.set_dictionary(self.trainer.newest().as_deref())?;
+            self.dictionary = newest;
         }
         let (compression, bytes) = self.compressor.compress(plain)?;
         Ok(ProcessedChunk::New(StoredChunk {
@@ -253,7 +270,9 @@ impl Preparer {
 /// Takes the steps in order, on the caller's thread.
 struct Writer<'a> {
     committer: &'a mut Committer,
-    preparer: Preparer,
+    preparer: Preparer<'a>,
+    /// Asks for a dictionary to be trained.
+    trainings: Sender<()>,
     chunk_bytes: u32,
     metadata: Option<&'a Metadata>,
     bytes_read: &'a AtomicU64,
@@ -362,6 +381,10 @@ impl Writer<'_> {
             (self.events)(PutEvent::Stored(Box::new(item)));
         }
         (self.events)(PutEvent::Progress { bytes_read: self.bytes_read.load(Ordering::Relaxed) });
+        if self.preparer.trainer.is_due()? {
+            // One that is under way is enough.
+            let _ = self.trainings.try_send(());
+        }
         Ok(())
     }
 

@@ -176,6 +176,7 @@ impl Checker<'_> {
         if chunk.original_size > CHUNK_BYTES_LIMIT {
             return Err(format!("it claims {} bytes, more than a chunk can have", chunk.original_size));
         }
-        decompress(chunk.compression, &chunk.bytes, chunk.original_size).map_err(|error| error.to_string())
+        decompress(chunk.compression, &chunk.bytes, chunk.original_size, |number| self.backend.dictionary(number))
+            .map_err(|error| error.to_string())
     }
 }

@@ -186,6 +186,14 @@ pub enum Problem {
         /// What is wrong.
         what: String,
     },
+    /// A copy of a dictionary that is missing or damaged; without both, all chunks compressed against it are lost.
+    #[error("a copy of dictionary {number} is damaged; {}", if *is_repairable { "`pakit repair` restores it" } else { "so is the other one" })]
+    DamagedDictionary {
+        /// Its number.
+        number: u32,
+        /// Whether the other copy is whole.
+        is_repairable: bool,
+    },
     /// A metadata map that is missing or does not match its hash.
     #[error("the metadata of block {leaf_index} is {state}")]
     WrongMetadata {

@@ -5,9 +5,10 @@ use super::{
     fault::{Fault, Result},
 };
 use crate::backend::BackendError;
-use rusqlite::{Connection, ErrorCode, OpenFlags, types::FromSql};
+use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig, types::FromSql};
 use std::{
     fmt,
+    ops::Deref,
     path::{Path, PathBuf},
     sync::{Condvar, Mutex, PoisonError},
     time::Duration,
@@ -71,6 +72,38 @@ pub(super) fn open_read(path: &Path, sight: Sight, options: &Options) -> Result<
     Ok(connection)
 }
 
+/// One state of the database for several questions, which also takes SQLite's locks once instead of for each.
+#[derive(Debug)]
+pub(super) struct Snapshot<'a>(&'a Connection);
+
+impl<'a> Snapshot<'a> {
+    /// Begins with the state of the first question that follows.
+    pub(super) fn begin(connection: &'a Connection) -> Result<Self> {
+        connection.prepare_cached("BEGIN")?.execute(())?;
+        Ok(Self(connection))
+    }
+}
+
+impl Deref for Snapshot<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.0
+    }
+}
+
+impl Drop for Snapshot<'_> {
+    fn drop(&mut self) {
+        // Kept as compiled statements; SQLite's own end of a transaction would be compiled for each.
+        let ended = self.0.prepare_cached("COMMIT").and_then(|mut commit| commit.execute(()));
+        if let Err(error) = ended {
+            tracing::debug!("a snapshot could not be ended: {error}");
+            // Nothing was changed in it; a connection that cannot even go back refuses the next one.
+            let _ = self.0.execute_batch("ROLLBACK");
+        }
+    }
+}
+
 /// Copies what is committed from the write-ahead log into the database, and gives the log's space back.
 pub(super) fn empty_log(connection: &Connection) -> Result<()> {
     Ok(connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))?)
@@ -86,6 +119,9 @@ fn set_up(connection: &Connection, options: &Options, cache_bytes: u64) -> Resul
     set(connection, "cache_size", cache, cache)?;
     set(connection, "foreign_keys", 1, 1)?;
     set(connection, "temp_store", 2, 2)?;
+    // Else a statement that a partial index might help is compiled anew for each value that is bound to it: a third of the time
+    // of a look-up.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // A file that someone else damaged must not run functions, and is looked at more closely.
     set(connection, "trusted_schema", 0, 0)?;
     set(connection, "cell_size_check", 1, 1)?;

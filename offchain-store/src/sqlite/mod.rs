@@ -35,9 +35,10 @@ use crate::{
         BackendError, BlockKey, ChunkRef, DagBackend, Hop, ParentInfo, PayloadInfo, StoredChunk, Totals, WriteBatch,
     },
     block::DagBlock,
+    dictionary::{Dictionary, Shelf},
     plan::{Plan, Stagings},
 };
-use connection::{Pool, Sight};
+use connection::{Pool, Sight, Snapshot};
 use derived::{Additions, Derived};
 use pakit_primitives::{BlockHash, ContentHash, MetadataHash, hasher::Digest};
 use parent_cache::ParentCache;
@@ -47,7 +48,7 @@ use std::{
     io,
     ops::RangeInclusive,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::Duration,
 };
 
@@ -121,6 +122,7 @@ pub struct SqliteBackend {
     /// What is derived from the rows. A writer changes it with each commit; other processes' commits are followed.
     derived: RwLock<Derived>,
     parents: ParentCache,
+    dictionaries: Shelf,
     // Closed before the writer, whose connection then is the last one and empties the write-ahead log.
     readers: Pool,
     writer: Option<Mutex<Writer>>,
@@ -193,13 +195,14 @@ impl SqliteBackend {
             return Err(BackendError::ReadOnly(dir.to_owned()).into());
         }
         schema::verify(&connection)?;
-        let snapshot = connection.unchecked_transaction()?;
+        let snapshot = Snapshot::begin(&connection)?;
         let derived = Derived::of_reader(&snapshot)?;
         drop(snapshot);
         Ok(Self {
             dir: dir.to_owned(),
             derived: RwLock::new(derived),
             parents: ParentCache::new(0),
+            dictionaries: Shelf::default(),
             readers: Pool::new(path, sight, *options),
             writer: None,
             _lock: None,
@@ -222,6 +225,7 @@ impl SqliteBackend {
             dir: dir.to_owned(),
             derived: RwLock::new(derived),
             parents: ParentCache::new(options.cache_bytes / 2),
+            dictionaries: Shelf::default(),
             readers: Pool::new(path, Sight::Shared, *options),
             writer: Some(Mutex::new(writer)),
             _lock: Some(lock),
@@ -280,7 +284,7 @@ impl SqliteBackend {
     fn ask<T>(&self, question: impl Fn(&Connection, &Derived) -> Result<T>) -> Answer<T> {
         self.read(|connection| {
             loop {
-                let snapshot = connection.unchecked_transaction()?;
+                let snapshot = Snapshot::begin(connection)?;
                 let position = derived::position(&snapshot)?;
                 let derived = self.derived();
                 if derived.fits(&position) {
@@ -376,7 +380,13 @@ impl DagBackend for SqliteBackend {
     }
 
     fn block(&self, leaf_index: u64) -> Answer<Option<DagBlock>> {
-        self.read(|connection| read::block(connection, leaf_index))
+        self.read(|connection| read::block(&*Snapshot::begin(connection)?, leaf_index))
+    }
+
+    fn block_by_hash(&self, block_hash: &BlockHash) -> Answer<Option<DagBlock>> {
+        self.ask_by_hash(block_hash.as_bytes(), |connection, derived| {
+            read::block_by_hash(connection, derived, block_hash)
+        })
     }
 
     fn parent(&self, leaf_index: u64) -> Answer<Option<ParentInfo>> {
@@ -470,6 +480,10 @@ impl DagBackend for SqliteBackend {
 
     fn setting(&self, key: &str) -> Answer<Option<Vec<u8>>> {
         self.read(|connection| read::setting(connection, key))
+    }
+
+    fn dictionary(&self, number: u32) -> Answer<Option<Arc<Dictionary>>> {
+        self.dictionaries.get(number, |key| self.setting(key))
     }
 
     fn set_setting(&self, key: &str, value: &[u8]) -> Answer<()> {

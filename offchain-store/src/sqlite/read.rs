@@ -15,7 +15,7 @@ use crate::{
 };
 use pakit_primitives::{
     BlockHash, Compression, ContentHash, Header, MetadataHash, Parent, Parents, SoftwareHasher, hasher::Digest,
-    log::hash_node,
+    header::PARENTS_MAX, log::hash_node,
 };
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 use std::ops::RangeInclusive;
@@ -98,29 +98,55 @@ fn block_row(leaf_index: u64, row: &Row<'_>) -> rusqlite::Result<Option<BlockRow
 }
 
 pub(super) fn block(connection: &Connection, leaf_index: u64) -> Result<Option<DagBlock>> {
+    match find_row(connection, leaf_index)? {
+        Some(row) => complete(connection, row).map(Some),
+        None => Ok(None),
+    }
+}
+
+pub(super) fn block_by_hash(
+    connection: &Connection,
+    derived: &Derived,
+    block_hash: &BlockHash,
+) -> Result<Option<DagBlock>> {
+    derived.find(connection, Index::Blocks, prefix(block_hash.as_bytes()), |leaf_index| {
+        match find_row(connection, leaf_index)? {
+            Some(row) if row.block_hash == *block_hash.as_bytes() => complete(connection, row).map(Some),
+            _ => Ok(None),
+        }
+    })
+}
+
+fn find_row(connection: &Connection, leaf_index: u64) -> Result<Option<BlockRow>> {
     let sql = "SELECT b.block_hash, b.depth, b.timestamp_key, b.slices_before, b.codec, b.stored_size, b.compression,
         b.parents, p.hash, p.original_size, m.hash
         FROM blocks b LEFT JOIN payloads p ON p.payload_id = b.payload_id
         LEFT JOIN metadata m ON m.metadata_id = b.metadata_id WHERE b.leaf_index = ?1";
-    let damaged = |what: &str| Fault::damaged(format!("block {leaf_index} {what}"));
-    // One transaction for the block and its parents takes SQLite's locks once instead of for each.
-    let connection = &connection.unchecked_transaction()?;
     let found = one(connection, sql, [int(leaf_index)], |row| block_row(leaf_index, row));
     let Some(found) = found.map_err(|fault| of_block(leaf_index, fault))? else { return Ok(None) };
-    let BlockRow { block_hash, mut header, parents } =
-        found.ok_or_else(|| damaged("has an unknown compression or no payload"))?;
-    let mut named = Vec::new();
+    found.map(Some).ok_or_else(|| damaged_block(leaf_index, "has an unknown compression or no payload"))
+}
+
+/// Puts the header together, and checks it against the block hash.
+fn complete(connection: &Connection, row: BlockRow) -> Result<DagBlock> {
+    let BlockRow { block_hash, mut header, parents } = row;
+    let leaf_index = header.leaf_index;
+    let mut named = Vec::with_capacity(PARENTS_MAX);
     for parent in decode_parents(leaf_index, &parents)? {
-        let block_hash =
-            block_hash_at(connection, parent)?.ok_or_else(|| damaged("names a parent that is not there"))?;
+        let block_hash = block_hash_at(connection, parent)?
+            .ok_or_else(|| damaged_block(leaf_index, "names a parent that is not there"))?;
         named.push(Parent { leaf_index: parent, block_hash: BlockHash::new(block_hash) });
     }
-    header.parents = Parents::from_slice(&named).map_err(|error| damaged(&error.to_string()))?;
-    let block = DagBlock::new(header).map_err(|error| damaged(&error.to_string()))?;
+    header.parents = Parents::from_slice(&named).map_err(|error| damaged_block(leaf_index, &error.to_string()))?;
+    let block = DagBlock::new(header).map_err(|error| damaged_block(leaf_index, &error.to_string()))?;
     match block.block_hash().to_bytes() == block_hash {
-        true => Ok(Some(block)),
-        false => Err(damaged("does not have its block hash")),
+        true => Ok(block),
+        false => Err(damaged_block(leaf_index, "does not have its block hash")),
     }
+}
+
+fn damaged_block(leaf_index: u64, what: &str) -> Fault {
+    Fault::damaged(format!("block {leaf_index} {what}"))
 }
 
 /// A row that does not have the types or ranges that were written gets the block's name.

@@ -16,12 +16,17 @@ use crate::{
     backend::{BackendError, DagBackend, Totals},
     chunk::CHUNK_BYTES_LIMIT,
     compress::decompress,
+    dictionary::{self, Dictionary},
     plan::node_number,
 };
 use pakit_primitives::{BlockHash, Compression, ContentHash, SoftwareHasher, hasher::Digest, log::hash_node};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use serde::{Serialize, Serializer};
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::Path,
+    sync::Arc,
+};
 
 /// Rows that are looked at between two reports of progress, and in one transaction.
 const STEP_ROWS: u64 = 1024;
@@ -39,6 +44,8 @@ pub struct RepairReport {
     pub log_nodes_restored: u64,
     /// Rows of payloads that said something wrong of what they hold.
     pub rows_corrected: u64,
+    /// Copies of dictionaries that were damaged and were written anew from the others.
+    pub dictionaries_restored: u64,
     /// Ways to genesis that were wrong.
     pub ways_corrected: u64,
     /// Counts of references that were wrong.
@@ -112,6 +119,7 @@ fn repair_rows(path: &Path, options: &Options, progress: &mut dyn FnMut(u64, u64
     connection.execute_batch(derived::FORGET)?;
     connection.execute("UPDATE totals SET generation = 0 WHERE generation < 0", ())?;
     let mut repairer = Repairer::new(&mut connection, progress)?;
+    repairer.dictionaries()?;
     repairer.chunks()?;
     repairer.blocks()?;
     repairer.log()?;
@@ -135,7 +143,10 @@ struct Repairer<'a> {
     counted: Totals,
     /// Leaf indices of all blocks that are lost.
     lost: BTreeSet<u64>,
+    dictionaries: Dictionaries,
 }
+
+type Dictionaries = HashMap<u32, Arc<Dictionary>>;
 
 impl<'a> Repairer<'a> {
     fn new(connection: &'a mut Connection, progress: &'a mut dyn FnMut(u64, u64)) -> Result<Self> {
@@ -161,8 +172,30 @@ impl<'a> Repairer<'a> {
         let payloads_end = after(end("SELECT max(payload_id) FROM payloads")?);
         let rows = blocks_end + payloads_end;
         let (report, counted) = (RepairReport::default(), Totals::default());
-        let lost = BTreeSet::new();
-        Ok(Self { connection, progress, report, rows_done: 0, rows, blocks_end, payloads_end, counted, lost })
+        let (lost, dictionaries) = (BTreeSet::new(), Dictionaries::new());
+        let rows_done = 0;
+        Ok(Self {
+            connection,
+            progress,
+            report,
+            rows_done,
+            rows,
+            blocks_end,
+            payloads_end,
+            counted,
+            lost,
+            dictionaries,
+        })
+    }
+
+    /// Before the chunks, which cannot be read without them.
+    fn dictionaries(&mut self) -> Result<()> {
+        let txn = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let (dictionaries, written) =
+            dictionary::repair(|key| read::setting(&txn, key), |key, value| write::set_setting(&txn, key, value))?;
+        txn.commit()?;
+        (self.dictionaries, self.report.dictionaries_restored) = (dictionaries, written);
+        Ok(())
     }
 
     fn step(&mut self) {
@@ -183,7 +216,7 @@ impl<'a> Repairer<'a> {
                 while let Some(row) = rows.next()? {
                     self.report.chunks += 1;
                     let id = uint(row, 0)?;
-                    let Some((original_size, stored_size)) = sound_chunk(row) else {
+                    let Some((original_size, stored_size)) = sound_chunk(row, &self.dictionaries) else {
                         damaged.push((id, row.get::<_, Option<Digest>>(1).ok().flatten().unwrap_or_default()));
                         continue;
                     };
@@ -230,7 +263,7 @@ impl<'a> Repairer<'a> {
             self.counted.original_bytes += header.original_size;
             self.counted.referenced_bytes += header.stored_size;
             self.counted.slices = header.slices_through();
-            let content = content_state(self.connection, leaf_index, header.original_size)?;
+            let content = content_state(self.connection, leaf_index, header.original_size, &self.dictionaries)?;
             if let Content::ListLost { payload_id } = content {
                 let txn = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
                 set_aside(&txn, payload_id)?;
@@ -375,20 +408,21 @@ impl<'a> Repairer<'a> {
 }
 
 /// Original and stored size of a chunk whose bytes are its content.
-fn sound_chunk(row: &rusqlite::Row<'_>) -> Option<(u64, u64)> {
+fn sound_chunk(row: &rusqlite::Row<'_>, dictionaries: &Dictionaries) -> Option<(u64, u64)> {
     let hash: Digest = row.get(1).ok()?;
-    let plain = plain_chunk(row)?;
+    let plain = plain_chunk(row, dictionaries)?;
     let stored_size = row.get_ref(4).ok()?.as_blob().ok()?.len() as u64;
     (*blake3::hash(&plain).as_bytes() == hash).then_some((plain.len() as u64, stored_size))
 }
 
 /// The plaintext of a row with compression, size and bytes from its third column on.
-fn plain_chunk(row: &rusqlite::Row<'_>) -> Option<Vec<u8>> {
+fn plain_chunk(row: &rusqlite::Row<'_>, dictionaries: &Dictionaries) -> Option<Vec<u8>> {
     let compression = Compression::from_code(row.get(2).ok()?)?;
     let original_size: u32 = row.get(3).ok()?;
     // No chunk of any configuration is larger: a size that lies takes no memory.
     let original_size = (original_size <= CHUNK_BYTES_LIMIT).then_some(original_size)?;
-    decompress(compression, row.get_ref(4).ok()?.as_blob().ok()?, original_size).ok()
+    let find = |number| Ok(dictionaries.get(&number).cloned());
+    decompress(compression, row.get_ref(4).ok()?.as_blob().ok()?, original_size, find).ok()
 }
 
 /// What is there of a block's content.
@@ -403,7 +437,12 @@ enum Content {
     RowLost,
 }
 
-fn content_state(connection: &Connection, leaf_index: u64, original_size: u64) -> Result<Content> {
+fn content_state(
+    connection: &Connection,
+    leaf_index: u64,
+    original_size: u64,
+    dictionaries: &Dictionaries,
+) -> Result<Content> {
     let sql = "SELECT p.payload_id, p.kind, p.hash,
         EXISTS (SELECT 1 FROM payload_chunks c WHERE c.payload_id = p.payload_id),
         EXISTS (SELECT 1 FROM set_aside s WHERE s.payload_id = p.payload_id)
@@ -417,9 +456,9 @@ fn content_state(connection: &Connection, leaf_index: u64, original_size: u64) -
     };
     match kind {
         0 => Ok(Content::Whole),
-        1 => list_state(connection, id, &hash, original_size),
+        1 => list_state(connection, id, &hash, original_size, dictionaries),
         // A list whose row says that it was removed, though nothing of it was.
-        2 if has_list && matches!(list_state(connection, id, &hash, original_size)?, Content::Whole) => {
+        2 if has_list && matches!(list_state(connection, id, &hash, original_size, dictionaries)?, Content::Whole) => {
             connection.execute("UPDATE payloads SET kind = 1 WHERE payload_id = ?1", [int(id)])?;
             Ok(Content::Whole)
         }
@@ -429,7 +468,13 @@ fn content_state(connection: &Connection, leaf_index: u64, original_size: u64) -
 }
 
 /// Whether the chunks of a list are there, follow each other, and are the content.
-fn list_state(connection: &Connection, payload_id: u64, hash: &Digest, original_size: u64) -> Result<Content> {
+fn list_state(
+    connection: &Connection,
+    payload_id: u64,
+    hash: &Digest,
+    original_size: u64,
+    dictionaries: &Dictionaries,
+) -> Result<Content> {
     let sql = "SELECT c.start_offset, p.hash, p.compression, p.original_size, p.bytes, p.kind FROM payload_chunks c
         LEFT JOIN payloads p ON p.payload_id = c.chunk_id WHERE c.payload_id = ?1 ORDER BY c.start_offset";
     let mut select = connection.prepare_cached(sql)?;
@@ -442,7 +487,7 @@ fn list_state(connection: &Connection, payload_id: u64, hash: &Digest, original_
             continue;
         }
         // Chunks were looked at before: those that are left are sound.
-        let Some(plain) = plain_chunk(row) else { return Ok(Content::ListLost { payload_id }) };
+        let Some(plain) = plain_chunk(row, dictionaries) else { return Ok(Content::ListLost { payload_id }) };
         if !is_set_aside && row.get::<_, i64>(0)? != int(end) {
             return Ok(Content::ListLost { payload_id });
         }
