@@ -204,11 +204,15 @@ impl Committer {
                 content.last_cut = Some(chunk.chunk_hash);
                 let original_size = chunk.original_size;
                 let chunk_hash = chunk.chunk_hash;
-                let info = match self.uncommitted_payloads.get(&chunk_hash) {
-                    Some(info) => *info,
-                    None => self.add_new(content, chunk),
-                };
-                content.push(chunk_hash, &info, original_size);
+                if let Some(info) = self.uncommitted_payloads.get(&chunk_hash) {
+                    content.push(chunk_hash, info, original_size);
+                } else if let Some(info) = self.kept_payload(&chunk_hash)? {
+                    // Committed since the chunk was looked up, maybe compressed against another dictionary.
+                    self.add_known(content, chunk_hash, &info)?;
+                } else {
+                    let info = self.add_new(content, chunk);
+                    content.push(chunk_hash, &info, original_size);
+                }
             }
         }
         if content.chunks.len() >= OPEN_CHUNKS_MAX {
@@ -310,8 +314,8 @@ impl Committer {
             // The content is its one chunk.
             return Ok(());
         }
-        let is_kept = self.uncommitted_payloads.contains_key(&content_hash)
-            || self.backend.payload(&content_hash)?.is_some_and(|payload| payload.is_kept);
+        let is_kept =
+            self.uncommitted_payloads.contains_key(&content_hash) || self.kept_payload(&content_hash)?.is_some();
         if is_kept {
             self.abandon(content);
         } else {
@@ -320,6 +324,10 @@ impl Committer {
             self.batch.contents.push(NewContent { content_hash, info, staged, chunks });
         }
         Ok(())
+    }
+
+    fn kept_payload(&self, content_hash: &ContentHash) -> Result<Option<PayloadInfo>, CommitError> {
+        Ok(self.backend.payload(content_hash)?.filter(|info| info.is_kept))
     }
 
     fn find_block(&self, key: &BlockKey) -> Result<Option<DagBlock>, CommitError> {

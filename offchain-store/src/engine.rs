@@ -312,15 +312,25 @@ impl StorageEngine {
         metadata: Option<&Metadata>,
         events: &mut dyn FnMut(PutEvent),
     ) -> Result<PutSummary, PutError> {
+        let excluded = self.folder.as_deref();
+        self.with_committer(|committer| {
+            put::put(&self.backend, committer, &self.config, sources, metadata, excluded, events)
+        })
+    }
+
+    /// Lets `write` make and commit blocks, as the only one meanwhile.
+    pub(crate) fn with_committer<T, E: From<CommitError>>(
+        &self,
+        write: impl FnOnce(&mut Committer) -> Result<T, E>,
+    ) -> Result<T, E> {
         let mut slot = self.committer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut committer = match slot.take() {
             Some(committer) => committer,
             None => Committer::new(self.backend.clone(), self.strategy, self.config.batch_limits(), self.seed)?,
         };
-        let excluded = self.folder.as_deref();
-        let summary = put::put(&self.backend, &mut committer, &self.config, sources, metadata, excluded, events)?;
+        let written = write(&mut committer)?;
         *slot = Some(committer);
-        Ok(summary)
+        Ok(written)
     }
 
     /// Finds the block that a text names: a block hash in hex, with or without `0x`, or a CID.

@@ -12,7 +12,10 @@ use pakit_primitives::{
     Head, LogError, LogRoot, SoftwareHasher,
     hasher::Digest,
     header::LEAVES_MAX,
-    log::{Accumulator, Subtree, consistency_subtrees, hash_node, inclusion_subtrees, multiproof_subtrees},
+    log::{
+        Accumulator, DeltaProof, Subtree, consistency_subtrees, delta_shared_len, hash_node, inclusion_subtrees,
+        multiproof_subtrees,
+    },
 };
 use std::cell::Cell;
 
@@ -102,6 +105,15 @@ impl<'a> LogReader<'a> {
     pub fn multiproof(&self, leaves: &[u64], size: u64) -> Result<Vec<Digest>, LogReadError> {
         self.check_size(size)?;
         self.subtree_hashes(&multiproof_subtrees(leaves, size)?)
+    }
+
+    /// The inclusion proof of a leaf told by what it does not share with that of another leaf, at `size` blocks.
+    pub fn delta(&self, reference_index: u64, leaf_index: u64, size: u64) -> Result<DeltaProof, LogReadError> {
+        self.check_size(size)?;
+        let subtrees = inclusion_subtrees(leaf_index, size)?;
+        let shared = delta_shared_len(reference_index, leaf_index, size).ok_or(LogError::IndexOutOfRange)?;
+        let leading = subtrees.get(..subtrees.len().saturating_sub(shared)).unwrap_or_default();
+        Ok(DeltaProof { leading: self.subtree_hashes(leading)?, shared })
     }
 
     fn read_size(&self) -> Result<u64, LogReadError> {

@@ -5,15 +5,16 @@
 //! that is ever in memory.
 
 use crate::{
-    backend::{BackendError, DagBackend, StoredChunk},
+    backend::{BackendError, DagBackend},
     block::DagBlock,
     chunk::Chunks,
     cid,
     commit::{CommitError, Committer, OpenContent, Placed, ProcessedChunk},
-    compress::{CompressError, Compressor},
+    compress::CompressError,
     config::Config,
     dictionary::Trainer,
     metadata::Metadata,
+    prepare::{PrepareError, Preparer},
     tree::{self, Entry, Node},
     walk::{Place, Sink, Source, SourceError, Step, Walk},
 };
@@ -58,6 +59,15 @@ pub enum PutError {
         /// What is wrong with it.
         error: SourceError,
     },
+}
+
+impl From<PrepareError> for PutError {
+    fn from(error: PrepareError) -> Self {
+        match error {
+            PrepareError::Backend(error) => Self::Backend(error),
+            PrepareError::Compress(error) => Self::Compress(error),
+        }
+    }
 }
 
 /// An item that is stored, durably.
@@ -190,9 +200,9 @@ pub fn put(
     let (work, to_do) = bounded::<Work>(in_flight);
     let (packs, walked) = bounded::<Pack>(in_flight);
     let bytes_read = AtomicU64::new(0);
-    let trainer = Trainer::new(backend.clone(), config)?;
-    let new_preparer = || Preparer::new(backend.clone(), &trainer, config);
-    let preparers = (0..config.jobs).map(|_| new_preparer()).collect::<Result<Vec<_>, PutError>>()?;
+    let trainer = Arc::new(Trainer::new(backend.clone(), config)?);
+    let new_preparer = || Preparer::new(backend.clone(), trainer.clone(), config);
+    let preparers = (0..config.jobs).map(|_| new_preparer()).collect::<Result<Vec<_>, _>>()?;
     let preparer = new_preparer()?;
     thread::scope(|scope| {
         let (trainings, due) = bounded(1);
@@ -215,12 +225,11 @@ pub fn put(
             scope.spawn(move || {
                 for (chunks, done) in to_do {
                     // A committer that has failed no longer waits for the result.
-                    let _ = done.send(chunks.iter().map(|bytes| preparer.prepare(bytes)).collect());
+                    let _ = done.send(chunks.iter().map(|bytes| Ok(preparer.prepare(bytes)?)).collect());
                 }
             });
         }
         drop(to_do);
-        let trainer = &trainer;
         scope.spawn(move || due.into_iter().for_each(|()| trainer.train()));
         let walk = Walk::new(Queue::new(work, packs), config.chunk_bytes, excluded, &bytes_read);
         scope.spawn(move || walk.run(sources));
@@ -230,47 +239,10 @@ pub fn put(
     })
 }
 
-/// Hashes and compresses chunks.
-struct Preparer<'a> {
-    backend: Arc<dyn DagBackend>,
-    trainer: &'a Trainer,
-    compressor: Compressor,
-    /// Number of the dictionary that the compressor has.
-    dictionary: u32,
-}
-
-impl<'a> Preparer<'a> {
-    fn new(backend: Arc<dyn DagBackend>, trainer: &'a Trainer, config: &Config) -> Result<Self, PutError> {
-        let compressor = Compressor::new(config.compression, config.compression_level)?;
-        Ok(Self { backend, trainer, compressor, dictionary: 0 })
-    }
-
-    /// Compresses unless the chunk is kept already.
-    fn prepare(&mut self, plain: &[u8]) -> Result<ProcessedChunk, PutError> {
-        let chunk_hash = ContentHash::new(*blake3::hash(plain).as_bytes());
-        if let Some(info) = self.backend.payload(&chunk_hash)?.filter(|info| info.is_kept) {
-            return Ok(ProcessedChunk::Known { chunk_hash, info });
-        }
-        let newest = self.trainer.number();
-        if self.dictionary != newest {
-            self.compressor.set_dictionary(self.trainer.newest().as_deref())?;
-            self.dictionary = newest;
-        }
-        let (compression, bytes) = self.compressor.compress(plain)?;
-        Ok(ProcessedChunk::New(StoredChunk {
-            chunk_hash,
-            compression,
-            // A chunk is at most 16 MiB.
-            original_size: plain.len() as u32,
-            bytes: bytes.into_owned(),
-        }))
-    }
-}
-
 /// Takes the steps in order, on the caller's thread.
 struct Writer<'a> {
     committer: &'a mut Committer,
-    preparer: Preparer<'a>,
+    preparer: Preparer,
     /// Asks for a dictionary to be trained.
     trainings: Sender<()>,
     chunk_bytes: u32,
@@ -381,7 +353,7 @@ impl Writer<'_> {
             (self.events)(PutEvent::Stored(Box::new(item)));
         }
         (self.events)(PutEvent::Progress { bytes_read: self.bytes_read.load(Ordering::Relaxed) });
-        if self.preparer.trainer.is_due()? {
+        if self.preparer.trainer().is_due()? {
             // One that is under way is enough.
             let _ = self.trainings.try_send(());
         }

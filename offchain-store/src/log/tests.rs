@@ -5,7 +5,7 @@
 use super::{testing::TestLog, *};
 use pakit_primitives::{
     BlockHash,
-    log::{verify_consistency, verify_inclusion, verify_multiproof},
+    log::{verify_consistency, verify_delta, verify_inclusion, verify_multiproof},
 };
 use proptest::prelude::*;
 use std::sync::atomic::Ordering;
@@ -185,6 +185,19 @@ fn a_block_made_for_another_place_is_refused_and_changes_nothing() {
 }
 
 proptest! {
+    #[test]
+    fn delta_proofs_of_any_two_leaves_verify(size in 1..=SIZE_MAX, a in 0..SIZE_MAX, b in 0..SIZE_MAX) {
+        let log = TestLog::grown(size);
+        let (reference, leaf) = (a % size, b % size);
+        let reader = LogReader::new(&log);
+        let proof = reader.delta(reference, leaf, size).unwrap();
+        let path = reader.inclusion(reference, size).unwrap();
+        let (head, hash) = (naive_head(&log, size), log.blocks[leaf as usize].block_hash());
+        let verified = verify_delta::<SoftwareHasher>(&head, reference, &path, leaf, &hash, &proof);
+        prop_assert_eq!(verified, Ok(()));
+        prop_assert_eq!(proof.leading.len() + proof.shared, reader.inclusion(leaf, size).unwrap().len());
+    }
+
     #[test]
     fn multiproofs_of_any_leaves_verify(
         size in 1..=SIZE_MAX,
