@@ -4,28 +4,32 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod common;
+
+use common::{CONTENT_BYTES, beside_outputs, content, number_argument, percentiles, report};
 use offchain_store::{
-    Config, DagBlock, InitOptions, StorageEngine, config::Overrides, engine::Access, put::PutEvent, walk::Source,
+    Config, DagBlock, InitOptions, StorageEngine, config::Overrides, engine::Access, index::Query, put::PutEvent,
+    walk::Source,
 };
-use pakit_primitives::{BlockHash, SoftwareHasher, verify_inclusion, verify_lineage_to_genesis};
-use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
-use serde_json::{Value, json};
+use pakit_primitives::{
+    BlockHash, SoftwareHasher, log::verify_multiproof, verify_inclusion, verify_lineage_to_genesis,
+};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use serde_json::json;
 use std::{
+    collections::BTreeSet,
     hint::black_box,
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
 
-/// Bytes of each content.
-const CONTENT_BYTES: usize = 2048;
 /// Contents per call of put; within, commits happen in batches of the configured size.
 const PUT_CONTENTS: u64 = 16_384;
 /// Measurements of each small operation.
 const SAMPLES: usize = 20_000;
 
 fn main() {
-    // `cargo bench` passes --bench; the number of blocks may stand beside it.
-    let blocks = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(1_000_000);
+    let blocks = number_argument(1_000_000);
     let folder = tempfile::Builder::new().prefix("pakit-bench").tempdir_in(beside_outputs()).unwrap();
     let repository = folder.path().join("repo");
     bare_sqlite(&folder.path().join("bare.db"), blocks);
@@ -35,62 +39,14 @@ fn main() {
     let mut rng = StdRng::seed_from_u64(1);
     let sample: Vec<DagBlock> = (0..SAMPLES).map(|_| engine.dag().at(rng.random_range(0..blocks)).unwrap()).collect();
     lookups(&repository, &engine, &sample, &mut rng);
+    two_readers(&engine, &sample);
+    depth_range(&engine, &sample);
     proofs(&engine, &sample, blocks);
+    multiproofs(&engine, blocks, &mut rng);
+    dictionary(blocks);
     bytes_on_disk(&repository, &engine);
     drop(engine);
     open_again(&repository);
-}
-
-/// A disk, where a temporary folder may be a tmpfs.
-fn beside_outputs() -> PathBuf {
-    std::env::current_exe().unwrap().parent().unwrap().to_path_buf()
-}
-
-fn report(name: &str, figures: Value) {
-    println!("{}", json!({ "name": name, "figures": figures }));
-}
-
-/// Records of one kind, as a land register has them: the same fields, other values. zstd shrinks one to about a third.
-fn content(number: u64) -> Vec<u8> {
-    const WORDS: [&str; 24] = [
-        "parcel",
-        "easement",
-        "north",
-        "boundary",
-        "deed",
-        "recorded",
-        "county",
-        "survey",
-        "grantor",
-        "grantee",
-        "heirs",
-        "assigns",
-        "metes",
-        "bounds",
-        "section",
-        "township",
-        "range",
-        "meridian",
-        "conveyed",
-        "thence",
-        "degrees",
-        "chains",
-        "consideration",
-        "whereas",
-    ];
-    let mut rng = StdRng::seed_from_u64(number);
-    let owner = rng.random::<u128>();
-    let mut text = format!("{{\"register\":\"land\",\"folio\":{number},\"owner\":\"{owner:032x}\",\"text\":\"");
-    while text.len() < CONTENT_BYTES {
-        text.push_str(WORDS.choose(&mut rng).unwrap());
-        text.push(' ');
-        if rng.random_ratio(1, 6) {
-            text.push_str(&rng.random_range(0..100_000u32).to_string());
-            text.push(' ');
-        }
-    }
-    text.truncate(CONTENT_BYTES);
-    text.into_bytes()
 }
 
 /// The same stored bytes as one (id, hash, payload) row each, in transactions of as many rows: what SQLite itself can do.
@@ -157,19 +113,6 @@ fn peak_memory_mib() -> u64 {
     line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) / 1024
 }
 
-/// Times each call, and gives the median and the 99th percentile in microseconds.
-fn percentiles<T>(items: impl IntoIterator<Item = T>, mut call: impl FnMut(&T)) -> Value {
-    let mut time = |item| {
-        let began = Instant::now();
-        call(&item);
-        began.elapsed()
-    };
-    let mut times: Vec<Duration> = items.into_iter().map(&mut time).collect();
-    times.sort_unstable();
-    let at = |share: usize| times[(times.len() - 1) * share / 100].as_nanos() as f64 / 1e3;
-    json!({ "p50_us": at(50), "p99_us": at(99), "samples": times.len() })
-}
-
 fn lookups(repository: &Path, uncached: &StorageEngine, sample: &[DagBlock], rng: &mut StdRng) {
     let hashes: Vec<BlockHash> = sample.iter().map(DagBlock::block_hash).collect();
     let find = |engine: &StorageEngine, hash: &BlockHash| black_box(engine.block(hash)).unwrap().is_some();
@@ -184,6 +127,80 @@ fn lookups(repository: &Path, uncached: &StorageEngine, sample: &[DagBlock], rng
     report("absent block hash", percentiles(&absent, |hash| assert!(!find(uncached, hash))));
     let get = percentiles(&hashes, |hash| assert!(!black_box(uncached.retrieve(hash)).unwrap().is_empty()));
     report("verified get of 2 KiB, from the page cache", get);
+}
+
+/// How much faster two threads look headers up than one.
+fn two_readers(engine: &StorageEngine, sample: &[DagBlock]) {
+    let look_up = |sample: &[DagBlock]| {
+        sample.iter().for_each(|block| assert!(engine.block(&block.block_hash()).unwrap().is_some()));
+    };
+    let rate = |readers: usize| {
+        let began = Instant::now();
+        std::thread::scope(|scope| {
+            sample.chunks(sample.len() / readers).for_each(|share| drop(scope.spawn(|| look_up(share))));
+        });
+        sample.len() as f64 / began.elapsed().as_secs_f64()
+    };
+    // One unmeasured round, then alternating.
+    rate(2);
+    let mut ratios: Vec<f64> = (0..11).map(|_| rate(2) / rate(1)).collect();
+    ratios.sort_by(f64::total_cmp);
+    report("two readers to one, headers from the page cache", json!({ "ratio": ratios[ratios.len() / 2] }));
+}
+
+/// The headers of a thousand blocks by depth.
+fn depth_range(engine: &StorageEngine, sample: &[DagBlock]) {
+    let index = engine.index();
+    let call = |block: &DagBlock| {
+        let depths = Some(block.header().depth..=u32::MAX);
+        let query = Query { depths, limit: 1_000, ..Query::default() };
+        black_box(index.query(&query).unwrap().blocks.len());
+    };
+    report("depth range of 1,000 blocks", percentiles(&sample[..200], |block| call(block)));
+}
+
+/// A thousand leaves as one proof, beside as many single ones.
+fn multiproofs(engine: &StorageEngine, blocks: u64, rng: &mut StdRng) {
+    const LEAVES: u64 = 1_000;
+    let (log, head) = (engine.log(), engine.head().unwrap());
+    let mut random = BTreeSet::new();
+    while (random.len() as u64) < LEAVES {
+        random.insert(rng.random_range(0..blocks));
+    }
+    let start = rng.random_range(0..blocks - LEAVES);
+    let consecutive: Vec<u64> = (start..start + LEAVES).collect();
+    for (name, leaves) in [("random", random.into_iter().collect()), ("consecutive", consecutive)] {
+        let proof = log.multiproof(&leaves, blocks).unwrap();
+        let single: usize = leaves.iter().map(|leaf| log.inclusion(*leaf, blocks).unwrap().len()).sum();
+        let build = percentiles(0..21, |_| drop(black_box(log.multiproof(&leaves, blocks)).unwrap()));
+        let named: Vec<_> = leaves.iter().map(|leaf| (*leaf, engine.dag().at(*leaf).unwrap().block_hash())).collect();
+        let verify = percentiles(0..21, |_| {
+            verify_multiproof::<SoftwareHasher>(&head, &named, black_box(&proof)).unwrap();
+        });
+        let share = proof.len() as f64 / single as f64 * 100.0;
+        let figures = json!({
+            "percent_of_single_proofs": share, "build_us": build["p50_us"], "verify_us": verify["p50_us"],
+        });
+        report(&format!("multiproof of 1,000 {name} leaves"), figures);
+    }
+}
+
+/// Records of one kind, with a dictionary trained by the store on the first of them and without one.
+fn dictionary(blocks: u64) {
+    let count = (blocks / 10).max(20_000);
+    let (engine, _) = StorageEngine::in_memory(&InitOptions::default(), Config::default()).unwrap();
+    let put = |range: std::ops::Range<u64>| {
+        let sources = range.map(|number| Source::Bytes(number.to_string().into(), content(number))).collect();
+        engine.put(sources, None, &mut |event| drop::<PutEvent>(event)).unwrap()
+    };
+    put(0..count / 2);
+    let after = put(count / 2..count);
+    let mut plain = zstd::bulk::Compressor::new(Config::default().compression_level).unwrap();
+    let without: usize = (count / 2..count).map(|number| plain.compress(&content(number)).unwrap().len()).sum();
+    let original = after.original_bytes as f64;
+    let (with, without) = (original / after.new_bytes as f64, original / without as f64);
+    let figures = json!({ "ratio": with, "ratio_without": without, "gain": with / without });
+    report("compression of 2 KiB records with a trained dictionary", figures);
 }
 
 fn proofs(engine: &StorageEngine, sample: &[DagBlock], blocks: u64) {

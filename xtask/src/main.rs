@@ -9,6 +9,7 @@ mod process;
 mod setup;
 mod test;
 mod text;
+mod tools;
 mod weights;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -42,14 +43,17 @@ enum Recipe {
     },
     /// Measure the store beside its peers and write docs/benchmarks.md.
     Bench {
-        /// Only this; the report is printed then, and not written.
+        /// Only this; the other sections stay as they are.
         only: Option<bench::Bench>,
         /// Blocks in the engine's repository.
         #[arg(long, default_value_t = 1_000_000)]
         blocks: u64,
-        /// Files to store; by default cargo's registry of sources.
+        /// Files to store; by default cargo's registry of sources and the kernel's.
         #[arg(long)]
         folder: Option<PathBuf>,
+        /// Pairs of runs of Pakit and each peer.
+        #[arg(long, default_value_t = 11)]
+        pairs: usize,
     },
     /// Measure the pallet's weights on the runtime's Wasm and write them to pallet-pakit/src/weights.rs.
     Weights {
@@ -68,7 +72,9 @@ fn main() -> ExitCode {
         Recipe::Build => build::run(),
         Recipe::Demo { folder } => demo::run(folder),
         Recipe::Test { keep_going } => test::run(keep_going),
-        Recipe::Bench { only, blocks, folder } => bench::run_benches(only, blocks, folder),
+        Recipe::Bench { only, blocks, folder, pairs } => {
+            bench::run_benches(&bench::Wanted { only, blocks, folder, pairs })
+        }
         Recipe::Weights { steps, repeat } => weights::run(steps, repeat),
     };
     match result {

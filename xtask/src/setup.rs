@@ -17,7 +17,10 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::process::{self, Scratch, is_on_path, typed};
+use crate::{
+    process::{self, Scratch, is_on_path, typed},
+    tools::Tool,
+};
 
 const TARGET: &str = "wasm32v1-none";
 const TOOLCHAIN_ENV: &str = "WASM_BUILD_TOOLCHAIN";
@@ -267,16 +270,40 @@ fn ensure_packages() -> Result<()> {
     Ok(())
 }
 
-/// Installs restic, which only the benchmarks want.
-pub(crate) fn ensure_restic() -> Result<()> {
-    if is_on_path("restic") {
+/// Installs the stores that Pakit is measured beside; says where rustic is.
+pub(crate) fn ensure_peers(environment: &Environment) -> Result<PathBuf> {
+    for (program, package) in [("restic", "restic"), ("borg", "borgbackup")] {
+        ensure_installed(is_on_path(program), package)?;
+    }
+    RUSTIC.ensure(environment)
+}
+
+/// A store in Rust for restic's repositories.
+const RUSTIC: Tool = Tool {
+    program: "rustic",
+    package: "rustic-rs",
+    version: "0.11.4",
+    arguments: &["--no-default-features"],
+    minutes: 10,
+};
+
+/// The archive of the kernel's sources that Debian's package brings.
+pub(crate) fn ensure_linux_source() -> Result<PathBuf> {
+    const PACKAGE: &str = "linux-source-6.1";
+    let archive = PathBuf::from(format!("/usr/src/{PACKAGE}.tar.xz"));
+    ensure_installed(archive.is_file(), PACKAGE)?;
+    Ok(archive)
+}
+
+fn ensure_installed(is_there: bool, package: &str) -> Result<()> {
+    if is_there {
         return Ok(());
     }
     ensure!(
         can_install_packages(),
-        "restic is not installed. On Debian or Ubuntu:\n    sudo apt-get install -y restic"
+        "{package} is not installed. On Debian or Ubuntu:\n    sudo apt-get install -y {package}"
     );
-    apt_install(&["restic"])
+    apt_install(&[package])
 }
 
 /// The places where clang-sys, by which crates load it, looks first.

@@ -1,0 +1,58 @@
+//! Programs that the project builds for itself, the first time they are wanted: no check needs them.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+
+use crate::{process, setup::Environment};
+
+/// A program out of a crate, and how it is built.
+pub(crate) struct Tool {
+    pub(crate) program: &'static str,
+    pub(crate) package: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) arguments: &'static [&'static str],
+    /// How long building it takes on two cores.
+    pub(crate) minutes: u32,
+}
+
+impl Tool {
+    /// Where it is, after installing it if need be.
+    pub(crate) fn ensure(&self, environment: &Environment) -> Result<PathBuf> {
+        let tools = folder()?;
+        let program = tools.join("bin").join(self.program);
+        if version_of(&program).is_some_and(|version| version == self.version) {
+            return Ok(program);
+        }
+        let Self { program: name, package, version, minutes, .. } = self;
+        println!("installing {name} {version} into {} (once, some {minutes} minutes)", tools.display());
+        let mut cargo = environment.cargo(&["install", "--locked", "--force", "--root"]);
+        cargo.arg(&tools).args(self.arguments).arg(format!("{package}@{version}"));
+        // Beside the tool, so that a build that was cut short goes on where it was, and the checkout's target stays its own.
+        cargo.env("CARGO_TARGET_DIR", tools.join("target"));
+        process::run(&mut cargo)?;
+        Ok(program)
+    }
+}
+
+/// The version the program says it is, if it is there and runs.
+fn version_of(program: &Path) -> Option<String> {
+    let mut command = process::command(program.to_str()?);
+    let said = process::said(command.arg("--version"), std::time::Duration::from_secs(60)).ok()?;
+    let version = said.stdout.split_whitespace().nth(1)?;
+    // Some print the commit after the version: `0.28.0-unknown`.
+    Some(version.split('-').next()?.to_owned())
+}
+
+/// Where tools are kept: `PAKIT_TOOLS`, or a folder in the user's cache.
+fn folder() -> Result<PathBuf> {
+    if let Some(folder) = env::var_os("PAKIT_TOOLS") {
+        return Ok(folder.into());
+    }
+    let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cache")));
+    Ok(cache.context("neither PAKIT_TOOLS, XDG_CACHE_HOME nor HOME is set")?.join("pakit/tools"))
+}
