@@ -133,6 +133,12 @@ pub(super) fn output_failure(error: io::Error) -> Failure {
     }
 }
 
+/// A number with what it counts, in the singular where it is one.
+pub(super) fn count(number: u64, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}
+
 /// All fields of a header for people, one a line.
 pub(super) fn header_text(block: &DagBlock) -> String {
     let header = block.header();
