@@ -41,7 +41,7 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if !failure.message.is_empty() {
-                eprintln!("pakit: {}", failure.message);
+                eprintln!("pakit: {}", output::message(&failure.message));
             }
             failure.kind.exit_code().into()
         }

@@ -4,7 +4,7 @@ use super::{
     args::{Get, Global, Init, Ls, Put},
     failure::Failure,
     open,
-    output::{Output, count, output_failure, printable, printable_path},
+    output::{Output, count, message, output_failure, printable, printable_path},
     time,
 };
 use crate::{
@@ -93,7 +93,9 @@ pub(super) fn put(global: &Global, out: &Output, args: Put) -> Result<(), Failur
                 printed = bar.suspend(|| item_line(out, &item));
             }
         }
-        PutEvent::Failed { path, error } => bar.suspend(|| eprintln!("pakit: {}: {error}", printable_path(&path))),
+        PutEvent::Failed { path, error } => {
+            bar.suspend(|| eprintln!("pakit: {}: {}", printable_path(&path), message(&error.to_string())))
+        }
     });
     bar.finish_and_clear();
     let summary = summary?;
@@ -245,8 +247,7 @@ struct FailedLine {
 /// Names an item that failed on standard error, and with `--json` among the results too.
 fn failed_line(out: &Output, path: &Path, error: &impl std::fmt::Display) -> Result<(), Failure> {
     let error = error.to_string();
-    // It may quote names, which are anyone's.
-    eprintln!("pakit: {}", printable(error.as_bytes()));
+    eprintln!("pakit: {}", message(&error));
     let (path, path_bytes) = path_texts(path);
     if out.json { out.print(&FailedLine { path, path_bytes, error }, String::new) } else { Ok(()) }
 }

@@ -186,12 +186,15 @@ fn what_a_listing_names_and_nobody_has_is_named() {
         entry("\u{1b}[31mred", Node::File(cid(b"nobody has it"))),
         entry("folder", Node::Folder(cid_of(&[entry("x", Node::Symlink(b"x".to_vec()))]))),
         entry("good", Node::File(cid(b"content"))),
+        entry("link", Node::Symlink(b"\x1b[2J".to_vec())),
     ];
     let block = commit_listings(&shop, &[listing])[0].block_hash().to_string();
     let done = shop.run(&["get", &block, "-o", "out"]).with_code(1);
     assert_eq!(done.stderr.matches("the repository has no block for").count(), 2, "{}", done.stderr);
     assert!(!done.stderr.contains('\u{1b}'), "names reach the terminal as text only: {:?}", done.stderr);
-    assert_eq!(names_in(&shop.path("out")), ["good"]);
+    let complaint = shop.complaint(2, &["get", &format!("{block}:link")]);
+    assert!(complaint.contains("\\u{1b}[2J") && !complaint.contains('\u{1b}'), "{complaint:?}");
+    assert_eq!(names_in(&shop.path("out")), ["good", "link"]);
     assert_eq!(shop.ok(&["get", &known]), b"content");
 }
 
