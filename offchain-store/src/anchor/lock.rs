@@ -44,4 +44,13 @@ mod tests {
         AnchorLock::take(dir.path()).unwrap();
         assert!(matches!(AnchorLock::take(&dir.path().join("missing")), Err(AnchorError::Lock { .. })));
     }
+
+    #[test]
+    fn a_lock_that_leads_elsewhere_makes_nothing_there() {
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(dir.path().join("elsewhere"), dir.path().join("anchor.lock")).unwrap();
+        let refused = AnchorLock::take(dir.path()).unwrap_err();
+        assert!(matches!(refused, AnchorError::Lock { .. }), "{refused}");
+        assert!(!dir.path().join("elsewhere").exists());
+    }
 }

@@ -238,8 +238,8 @@ fn show_dag(global: &Global, out: &Output, args: &DagShow) -> Result<(), Failure
 
 fn dag_text(line: &DagShowLine) -> String {
     let state = if line.retired { ", retired" } else { "" };
-    let other = |name: &str, dag: Option<u32>| dag.map_or_else(String::new, |dag| format!("\n{name:<8} DAG {dag}"));
-    let (succeeds, successor) = (other("succeeds", line.succeeds), other("followed", line.successor));
+    let other = |name: &str, dag: Option<u32>| dag.map_or_else(String::new, |dag| format!("\n{name} DAG {dag}"));
+    let (succeeds, successor) = (other("succeeds", line.succeeds), other("followed by", line.successor));
     format!(
         "DAG {} of the chain {}{state}\nowner    {}\ngenesis  {}\nanchors  {} ({})\nhead     size {}, root {}\ndeposit  {}{succeeds}{successor}",
         line.dag,
@@ -526,4 +526,33 @@ pub(super) fn ask_about(document: &ProofDocument, args: &Verify, url: &str, dag:
             url: url.to_owned(),
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_succession_is_shown_to_people_from_both_sides() {
+        let line = |succeeds, successor| DagShowLine {
+            dag: 5,
+            chain: "0xaa".into(),
+            owner: "owner".into(),
+            operators: Vec::new(),
+            pending_owner: None,
+            genesis: "0xbb".into(),
+            anchors: 1,
+            size: 1,
+            root: "0xbb".into(),
+            retired: false,
+            succeeds,
+            successor,
+            deposit: "1".into(),
+            heads_kept: Vec::new(),
+        };
+        let plain = dag_text(&line(None, None));
+        assert!(plain.starts_with("DAG 5 of the chain 0xaa\n") && !plain.contains("succe"), "{plain}");
+        assert_eq!(dag_text(&line(Some(3), None)), format!("{plain}\nsucceeds DAG 3"));
+        assert_eq!(dag_text(&line(Some(3), Some(8))), format!("{plain}\nsucceeds DAG 3\nfollowed by DAG 8"));
+    }
 }
