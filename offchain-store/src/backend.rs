@@ -256,6 +256,13 @@ pub trait DagBackend: Send + Sync {
         }
     }
 
+    /// The blocks whose hashes lie within these, ascending by hash, and where they stand in the log: at most `limit`.
+    fn find_blocks(
+        &self,
+        hashes: RangeInclusive<BlockHash>,
+        limit: usize,
+    ) -> Result<Vec<(BlockHash, u64)>, BackendError>;
+
     /// Where the block of this content, codec and metadata stands in the log.
     fn find_key(&self, key: &BlockKey) -> Result<Option<u64>, BackendError>;
 
@@ -335,8 +342,9 @@ pub trait DagBackend: Send + Sync {
         Ok(false)
     }
 
-    /// Checks what the other questions do not show: whether what the backend keeps in order to find things is whole.
-    fn check_indexes(&self) -> Result<(), BackendError> {
+    /// Checks what the other questions do not show: whether what the backend keeps in order to find things is whole. Where
+    /// blocks are lost, so is what is known of them, and only what is too much is told.
+    fn check_indexes(&self, _are_blocks_lost: bool) -> Result<(), BackendError> {
         Ok(())
     }
 }

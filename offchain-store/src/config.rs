@@ -9,9 +9,13 @@ use crate::{
     compress, sqlite,
 };
 use pakit_primitives::Compression;
+use rustix::fs::OFlags;
 use serde::Deserialize;
 use std::{
+    fs::{File, Metadata},
+    io::Read,
     num::NonZero,
+    os::unix::fs::{FileTypeExt, OpenOptionsExt},
     path::{Path, PathBuf},
     thread,
 };
@@ -129,14 +133,22 @@ impl Overrides {
     /// Reads a repository's settings file; one that is not there overrides nothing.
     pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
         let io = |source| ConfigError::Io { path: path.to_owned(), source };
-        match std::fs::metadata(path) {
+        // To open a pipe without this would wait for whoever writes to it.
+        let no_wait = OFlags::NONBLOCK.bits().cast_signed();
+        let file = match File::options().read(true).custom_flags(no_wait).open(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => return Err(io(error)),
-            Ok(metadata) if !metadata.is_file() => return Err(io(std::io::Error::other("is not a file"))),
-            Ok(metadata) if metadata.len() > FILE_BYTES_MAX => return Err(ConfigError::TooLarge(path.to_owned())),
-            Ok(_) => {}
+            opened => opened.map_err(io)?,
+        };
+        let metadata = file.metadata().map_err(io)?;
+        if !metadata.is_file() {
+            let what = kind_of(&metadata);
+            return Err(io(std::io::Error::other(format!("it is {what} and not a file"))));
         }
-        let text = std::fs::read_to_string(path).map_err(io)?;
+        let mut text = String::new();
+        file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(io)?;
+        if text.len() as u64 > FILE_BYTES_MAX {
+            return Err(ConfigError::TooLarge(path.to_owned()));
+        }
         toml::from_str(&text).map_err(|source| ConfigError::Toml { path: path.to_owned(), source: Box::new(source) })
     }
 
@@ -166,6 +178,18 @@ impl Overrides {
     }
 }
 
+/// What something is that is no plain file, in words.
+pub(crate) fn kind_of(metadata: &Metadata) -> &'static str {
+    match metadata.file_type() {
+        kind if kind.is_dir() => "a folder",
+        kind if kind.is_symlink() => "a symlink",
+        kind if kind.is_fifo() => "a pipe",
+        kind if kind.is_socket() => "a socket",
+        kind if kind.is_char_device() || kind.is_block_device() => "a device",
+        _ => "something else",
+    }
+}
+
 fn bad(from: &str, setting: &'static str, value: impl ToString, allowed: &'static str) -> ConfigError {
     ConfigError::BadValue { from: from.to_owned(), setting, value: value.to_string(), allowed }
 }
@@ -176,7 +200,10 @@ impl Config {
         let path = repository.join(FILE_NAME);
         let mut config = Self::default();
         config.apply(&Overrides::from_file(&path)?, &path.display().to_string())?;
-        config.apply(&Overrides::from_env(|name| std::env::var(name).ok())?, "the environment")?;
+        config.apply(
+            &Overrides::from_env(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))?,
+            "the environment",
+        )?;
         config.apply(flags, "the command line")?;
         Ok(config)
     }

@@ -4,19 +4,20 @@ use crate::{
     backend::{BackendError, DagBackend},
     block::DagBlock,
     cache::{BlockCache, CACHED_CONTENT_BYTES_MAX, CachedBlock},
-    cid::{Cid, CidError},
     commit::{CommitError, Committer},
     config::{Config, ConfigError, Overrides},
     dag::{DagError, MerkleDag},
     get::{ContentReader, GetError},
     index::DagIndex,
+    listing::{self, ListingError, TreeWalk},
     log::{LogReadError, LogReader},
     memory::MemoryBackend,
     metadata::Metadata,
     parents::{ParentSelectionStrategy, ParseStrategyError},
     proof::{self, ProofBuildError, ProofDocument, ProofRequest},
     put::{self, PutError, PutEvent, PutItem, PutSummary},
-    restore::{self, RestoreError, Restored},
+    resolve::{self, ResolveError},
+    restore::{self, RestoreError, RestoreEvent, RestoreOptions, Restored},
     sqlite::SqliteBackend,
     stats::{self, DagStats, EfficiencyReport},
     tree::Entry,
@@ -25,6 +26,7 @@ use crate::{
 };
 use pakit_primitives::{BlockHash, Head};
 use std::{
+    ffi::OsStr,
     io::{Cursor, Read},
     ops::Range,
     path::{Path, PathBuf},
@@ -82,26 +84,6 @@ pub enum OpenError {
     /// The repository has no genesis: making it was interrupted.
     #[error("the repository in {} was not completely made; run `pakit init` again", .0.display())]
     Incomplete(PathBuf),
-}
-
-/// Why a text does not name a block here.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ResolveError {
-    /// The backend failed.
-    #[error(transparent)]
-    Backend(#[from] BackendError),
-    /// Neither a block hash nor a CID.
-    #[error("{text:?} is neither a block hash (64 hex digits) nor a CID: {source}")]
-    Malformed {
-        /// The text.
-        text: String,
-        /// Why it is no CID.
-        source: CidError,
-    },
-    /// Not in this repository.
-    #[error("there is no block {0} in this repository")]
-    Unknown(String),
 }
 
 /// Why a proof could not be made.
@@ -333,14 +315,9 @@ impl StorageEngine {
         Ok(written)
     }
 
-    /// Finds the block that a text names: a block hash in hex, with or without `0x`, or a CID.
-    pub fn resolve(&self, text: &str) -> Result<DagBlock, ResolveError> {
-        let unknown = || ResolveError::Unknown(text.to_owned());
-        if let Some(block_hash) = parse_block_hash(text) {
-            return self.block(&block_hash)?.map(|block| (*block).clone()).ok_or_else(unknown);
-        }
-        let cid: Cid = text.parse().map_err(|source| ResolveError::Malformed { text: text.to_owned(), source })?;
-        restore::find_cid(self.backend.as_ref(), &cid)?.ok_or_else(unknown)
+    /// Finds the block that a text names: see [`crate::resolve::resolve`].
+    pub fn resolve(&self, text: &(impl AsRef<OsStr> + ?Sized)) -> Result<DagBlock, ResolveError> {
+        resolve::resolve(&self.backend, text.as_ref())
     }
 
     /// A block by its hash.
@@ -380,18 +357,24 @@ impl StorageEngine {
     }
 
     /// The entries of a folder's block.
-    pub fn listing(&self, block: &DagBlock) -> Result<Vec<Entry>, RestoreError> {
-        restore::read_listing(&self.backend, block.clone())
+    pub fn listing(&self, block: &DagBlock) -> Result<Vec<Entry>, ListingError> {
+        listing::read_listing(&self.backend, block.clone())
     }
 
-    /// Restores a folder's block at `target`, which is new or empty. `progress` is told bytes written.
+    /// Goes through all entries below a folder's block; their paths begin with `path`.
+    pub fn walk(&self, block: &DagBlock, path: &Path) -> Result<TreeWalk<'_>, ListingError> {
+        TreeWalk::new(&self.backend, block.clone(), path)
+    }
+
+    /// Restores a folder's block at `target`, which is new or empty. `events` is told what was written and what failed.
     pub fn restore(
         &self,
         block: &DagBlock,
         target: &Path,
-        progress: &mut dyn FnMut(u64),
+        options: &RestoreOptions,
+        events: &mut dyn FnMut(RestoreEvent),
     ) -> Result<Restored, RestoreError> {
-        restore::restore(&self.backend, block.clone(), target, progress)
+        restore::restore(&self.backend, block.clone(), target, options, events)
     }
 
     /// What is known of a block, with at most `children_max` of its children.
@@ -439,11 +422,4 @@ impl StorageEngine {
     ) -> Result<Verification, ContentReadError> {
         verify::verify_document(document, content, expected)
     }
-}
-
-/// 64 hex digits, with or without `0x`.
-fn parse_block_hash(text: &str) -> Option<BlockHash> {
-    let mut bytes = [0; 32];
-    hex::decode_to_slice(text.strip_prefix("0x").unwrap_or(text), &mut bytes).ok()?;
-    Some(BlockHash::new(bytes))
 }

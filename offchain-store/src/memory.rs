@@ -244,6 +244,18 @@ impl DagBackend for MemoryBackend {
         Ok(self.read().by_hash.get(block_hash).copied())
     }
 
+    fn find_blocks(
+        &self,
+        hashes: RangeInclusive<BlockHash>,
+        limit: usize,
+    ) -> Result<Vec<(BlockHash, u64)>, BackendError> {
+        // `BTreeMap::range` panics where the start is behind the end.
+        if hashes.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(self.read().by_hash.range(hashes).take(limit).map(|(hash, leaf_index)| (*hash, *leaf_index)).collect())
+    }
+
     fn find_key(&self, key: &BlockKey) -> Result<Option<u64>, BackendError> {
         Ok(self.read().by_key.get(key).copied())
     }

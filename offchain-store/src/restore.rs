@@ -2,18 +2,25 @@
 //!
 //! The listing is not trusted. Names cannot leave their folder (the listing refuses such names), the target folder is new or
 //! empty, files are only ever created and never opened for writing where something stands, and symlinks are made last: so
-//! nothing is written through a symlink or outside the target.
+//! nothing is written through a symlink or outside the target. A file has its name only when all of its content was
+//! verified. What cannot be restored is told, and the rest is restored.
+//!
+//! Listings may name each other more than once, as two equal folders do. A few that each name the next one twice make more
+//! folders than any disk holds, so what is made again from a listing that was gone into before is counted and bounded;
+//! everything else takes no more entries than the repository holds.
 
 use crate::{
-    backend::{BackendError, BlockKey, DagBackend},
+    backend::{BackendError, DagBackend},
     block::DagBlock,
-    cid::{self, Cid},
+    cid::Cid,
     get::{ContentReader, GetError},
-    tree::{self, Entry, LISTING_BYTES_MAX, Node, TreeError},
+    listing::{ListingError, TreeWalk, find_entry},
+    tree::{Entry, Node},
 };
-use pakit_primitives::MetadataHash;
+use pakit_primitives::ContentHash;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
 use std::{
+    collections::HashSet,
     ffi::OsStr,
     fs::{self, File, Permissions},
     io,
@@ -25,36 +32,47 @@ use std::{
     sync::Arc,
 };
 
-/// Folders within folders that are restored at most.
-const DEPTH_MAX: usize = 1_024;
+/// Entries that may be made again from listings that were gone into before, unless it is said otherwise.
+pub const REPEATS_MAX_DEFAULT: u64 = 1_000_000;
 
 /// Permission bits that are restored; set-user-ID and set-group-ID of a foreign listing are not.
 const MODE_BITS: u32 = 0o1777;
 
-/// Why a folder was not restored.
+/// Begins the names of files that are being written.
+const PARTIAL_PREFIX: &str = ".pakit-";
+
+/// Why a folder, or an item in it, was not restored.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RestoreError {
     /// The backend failed.
     #[error(transparent)]
     Backend(#[from] BackendError),
-    /// A content could not be read.
+    /// A listing could not be read.
     #[error(transparent)]
-    Get(#[from] GetError),
-    /// The block is not a folder.
-    #[error("block {0} is not a folder's tree listing")]
-    NotATree(pakit_primitives::BlockHash),
-    /// A listing that is none.
+    Listing(#[from] ListingError),
+    /// A file's content could not be read.
     #[error("{}: {source}", path.display())]
-    Tree {
-        /// The folder.
+    Get {
+        /// The file.
         path: PathBuf,
-        /// What is wrong with its listing.
-        source: TreeError,
+        /// Why.
+        source: GetError,
     },
     /// The target is there already and is not an empty folder.
     #[error("{} is there already; name a new or empty folder", .0.display())]
     TargetNotEmpty(PathBuf),
+    /// Listings name each other so often that more would be made of them than is allowed.
+    #[error(
+        "{}: listings that name each other over and over made more than {max} entries again up to here; \
+         --max-repeats N allows more", path.display()
+    )]
+    TooManyRepeats {
+        /// The folder that would be too many.
+        path: PathBuf,
+        /// What is allowed.
+        max: u64,
+    },
     /// The system refused.
     #[error("{}: {source}", path.display())]
     Io {
@@ -63,17 +81,24 @@ pub enum RestoreError {
         /// What the system said.
         source: io::Error,
     },
-    /// A listing names content that the repository does not have.
-    #[error("{}: the repository has no block for {cid}", path.display())]
-    MissingEntry {
-        /// The file or folder.
-        path: PathBuf,
-        /// Its content.
-        cid: Cid,
-    },
-    /// Folders nested too deep.
-    #[error("{} is nested deeper than {DEPTH_MAX} folders", .0.display())]
-    TooDeep(PathBuf),
+}
+
+impl RestoreError {
+    /// Whether it concerns one item, so that the others can be restored.
+    fn is_of_item(&self) -> bool {
+        match self {
+            Self::Backend(error)
+            | Self::Listing(ListingError::Backend(error))
+            | Self::Listing(ListingError::Get { source: GetError::Backend(error), .. })
+            | Self::Get { source: GetError::Backend(error), .. } => matches!(error, BackendError::Damaged(_)),
+            Self::Listing(_) | Self::Get { .. } => true,
+            Self::Io { source, .. } => !matches!(
+                source.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::ReadOnlyFilesystem
+            ),
+            Self::TargetNotEmpty(_) | Self::TooManyRepeats { .. } => false,
+        }
+    }
 }
 
 /// Sums of a restore.
@@ -87,43 +112,64 @@ pub struct Restored {
     pub symlinks: u64,
     /// Bytes of the files.
     pub bytes: u64,
+    /// Items that could not be restored. A folder without its listing is one.
+    pub failed: u64,
 }
 
-/// The entries of a folder's block.
-pub fn read_listing(backend: &Arc<dyn DagBackend>, block: DagBlock) -> Result<Vec<Entry>, RestoreError> {
-    let header = block.header();
-    if header.codec != cid::DAG_CBOR {
-        return Err(RestoreError::NotATree(block.block_hash()));
-    }
-    let (size, block_hash) = (header.original_size, block.block_hash());
-    if size > LISTING_BYTES_MAX {
-        return Err(GetError::TooLarge { block_hash, size, limit: LISTING_BYTES_MAX }.into());
-    }
-    let mut listing = Vec::new();
-    ContentReader::new(backend.clone(), block, None)?.copy_to(&mut listing)?;
-    tree::decode(&listing).map_err(|source| match source {
-        TreeError::UnknownFormat => RestoreError::NotATree(block_hash),
-        source => RestoreError::Tree { path: PathBuf::new(), source },
-    })
+/// What is told while a folder is restored.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum RestoreEvent {
+    /// So many more bytes were written.
+    Progress {
+        /// How many.
+        bytes: u64,
+    },
+    /// An item could not be restored; nothing of it is there.
+    Failed {
+        /// The item.
+        path: PathBuf,
+        /// Why.
+        error: RestoreError,
+    },
 }
 
-/// Restores the folder of `block` at `target`, which is created or empty. `progress` is told bytes written.
+/// What a restore may do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RestoreOptions {
+    /// Entries that may be made again from listings that were gone into before.
+    pub repeats_max: u64,
+}
+
+impl Default for RestoreOptions {
+    fn default() -> Self {
+        Self { repeats_max: REPEATS_MAX_DEFAULT }
+    }
+}
+
+/// Restores the folder of `block` at `target`, which is created or empty. What fails item by item is told as an event and
+/// counted; an error ends it, and what was restored up to there stays.
 pub fn restore(
     backend: &Arc<dyn DagBackend>,
     block: DagBlock,
     target: &Path,
-    progress: &mut dyn FnMut(u64),
+    options: &RestoreOptions,
+    events: &mut dyn FnMut(RestoreEvent),
 ) -> Result<Restored, RestoreError> {
-    let entries = read_listing(backend, block)?;
+    let content_hash = block.header().content_hash;
+    let walk = TreeWalk::new(backend, block, target)?;
     create_target(target)?;
     let mut restore = Restore {
         backend,
-        progress,
+        options,
+        events,
         restored: Restored { folders: 1, ..Restored::default() },
+        entered: HashSet::from([content_hash]),
+        repeats: 0,
         symlinks: Vec::new(),
         folders: Vec::new(),
     };
-    restore.folder(target, entries)?;
+    restore.folder(walk)?;
     restore.finish()
 }
 
@@ -147,8 +193,13 @@ fn io_error(path: &Path) -> impl Fn(io::Error) -> RestoreError {
 
 struct Restore<'a> {
     backend: &'a Arc<dyn DagBackend>,
-    progress: &'a mut dyn FnMut(u64),
+    options: &'a RestoreOptions,
+    events: &'a mut dyn FnMut(RestoreEvent),
     restored: Restored,
+    /// Listings that were gone into.
+    entered: HashSet<ContentHash>,
+    /// Entries that were made again from them.
+    repeats: u64,
     /// Made after everything else.
     symlinks: Vec<(PathBuf, Vec<u8>, i64)>,
     /// Modes and times that are set when nothing is written within any more, in the order of creation.
@@ -156,99 +207,103 @@ struct Restore<'a> {
 }
 
 impl Restore<'_> {
-    /// Depth first with a list of folders to come, so that nesting costs no stack.
-    fn folder(&mut self, target: &Path, entries: Vec<Entry>) -> Result<(), RestoreError> {
-        let mut to_come = vec![(target.to_owned(), entries, 0)];
-        while let Some((folder, entries, depth)) = to_come.pop() {
-            for entry in entries {
-                let path = folder.join(OsStr::from_bytes(&entry.name));
-                match &entry.node {
-                    Node::File(cid) => self.file(path, *cid, &entry)?,
-                    Node::Symlink(target) => self.symlinks.push((path, target.clone(), entry.mtime_ns)),
-                    Node::Folder(cid) => {
-                        if depth >= DEPTH_MAX {
-                            return Err(RestoreError::TooDeep(path));
-                        }
-                        let listing = self.find(&path, *cid)?;
-                        let entries = read_listing(self.backend, listing).map_err(|error| match error {
-                            RestoreError::Tree { source, .. } => RestoreError::Tree { path: path.clone(), source },
-                            error => error,
-                        })?;
-                        fs::create_dir(&path).map_err(io_error(&path))?;
-                        self.restored.folders += 1;
-                        self.folders.push((path.clone(), entry.mode, entry.mtime_ns));
-                        to_come.push((path, entries, depth + 1));
-                    }
+    fn folder(&mut self, mut walk: TreeWalk<'_>) -> Result<(), RestoreError> {
+        while let Some((path, entry)) = walk.next() {
+            let restored = match &entry.node {
+                Node::File(cid) => self.file(&path, *cid, &entry),
+                Node::Folder(cid) => self.enter(&mut walk, &path, *cid, &entry),
+                Node::Symlink(target) => {
+                    self.symlinks.push((path.clone(), target.clone(), entry.mtime_ns));
+                    Ok(())
                 }
-            }
+            };
+            self.settle(path, restored)?;
         }
         Ok(())
     }
 
-    /// The block of an entry's content. Metadata belongs to blocks and not to entries: without one of the plain key, any
-    /// block of that content and codec will do.
-    fn find(&self, path: &Path, cid: Cid) -> Result<DagBlock, RestoreError> {
-        let missing = || RestoreError::MissingEntry { path: path.to_owned(), cid };
-        find_cid(self.backend.as_ref(), &cid)?.ok_or_else(missing)
+    /// Tells what failed of one item; gives back what ends the restore.
+    fn settle(&mut self, path: PathBuf, restored: Result<(), RestoreError>) -> Result<(), RestoreError> {
+        match restored {
+            Err(error) if error.is_of_item() => {
+                self.restored.failed += 1;
+                (self.events)(RestoreEvent::Failed { path, error });
+                Ok(())
+            }
+            restored => restored,
+        }
     }
 
-    fn file(&mut self, path: PathBuf, cid: Cid, entry: &Entry) -> Result<(), RestoreError> {
-        let failed = io_error(&path);
-        let block = self.find(&path, cid)?;
-        let mut reader = ContentReader::new(self.backend.clone(), block, None)?;
+    /// Makes the folder whose entries come next.
+    fn enter(&mut self, walk: &mut TreeWalk<'_>, path: &Path, cid: Cid, entry: &Entry) -> Result<(), RestoreError> {
+        fs::create_dir(path).map_err(io_error(path))?;
+        let entries = match walk.enter(path, cid) {
+            Ok(entries) => entries,
+            Err(error) => {
+                // An empty folder would pass for one that was restored.
+                fs::remove_dir(path).map_err(io_error(path))?;
+                return Err(error.into());
+            }
+        };
+        if !self.entered.insert(cid.content_hash()) {
+            self.repeats = self.repeats.saturating_add(entries as u64);
+        }
+        if self.repeats > self.options.repeats_max {
+            return Err(RestoreError::TooManyRepeats { path: path.to_owned(), max: self.options.repeats_max });
+        }
+        self.restored.folders += 1;
+        self.folders.push((path.to_owned(), entry.mode, entry.mtime_ns));
+        Ok(())
+    }
+
+    /// Writes under another name, which the file exchanges for its own when all of it is right.
+    fn file(&mut self, path: &Path, cid: Cid, entry: &Entry) -> Result<(), RestoreError> {
+        let failed = io_error(path);
+        let get = |source| match source {
+            GetError::Write(source) => io_error(path)(source),
+            source => RestoreError::Get { path: path.to_owned(), source },
+        };
+        let block = find_entry(self.backend.as_ref(), path, cid)?;
+        let mut reader = ContentReader::new(self.backend.clone(), block, None).map_err(get)?;
         // Readable by nobody else before its mode is known to be right.
-        let mut file = File::options().write(true).create_new(true).mode(0o600).open(&path).map_err(&failed)?;
-        let bytes = reader.copy_to(&mut file).map_err(|error| match error {
-            GetError::Write(source) => failed(source),
-            error => error.into(),
-        })?;
-        file.set_permissions(Permissions::from_mode(entry.mode & MODE_BITS)).map_err(&failed)?;
-        set_mtime(&path, entry.mtime_ns)?;
+        let create = |path: &Path| File::options().write(true).create_new(true).mode(0o600).open(path);
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let mut file = tempfile::Builder::new().prefix(PARTIAL_PREFIX).make_in(folder, create).map_err(&failed)?;
+        let bytes = reader.copy_to(file.as_file_mut()).map_err(get)?;
+        file.as_file().set_permissions(Permissions::from_mode(entry.mode & MODE_BITS)).map_err(&failed)?;
+        rustix::fs::futimens(file.as_file(), &times(entry.mtime_ns)).map_err(|error| failed(error.into()))?;
+        file.persist_noclobber(path).map_err(|error| failed(error.error))?;
         self.restored.files += 1;
         self.restored.bytes += bytes;
-        (self.progress)(bytes);
+        (self.events)(RestoreEvent::Progress { bytes });
         Ok(())
     }
 
     fn finish(mut self) -> Result<Restored, RestoreError> {
         for (path, target, mtime_ns) in std::mem::take(&mut self.symlinks) {
-            std::os::unix::fs::symlink(OsStr::from_bytes(&target), &path).map_err(io_error(&path))?;
-            set_mtime(&path, mtime_ns)?;
-            self.restored.symlinks += 1;
+            let made = std::os::unix::fs::symlink(OsStr::from_bytes(&target), &path).map_err(io_error(&path));
+            self.restored.symlinks += u64::from(made.is_ok());
+            let made = made.and_then(|()| set_mtime(&path, mtime_ns));
+            self.settle(path, made)?;
         }
         // The innermost first: a mode may forbid entering, and making an entry touches its folder's time.
-        for (path, mode, mtime_ns) in self.folders.iter().rev() {
-            set_mtime(path, *mtime_ns)?;
-            fs::set_permissions(path, Permissions::from_mode(mode & MODE_BITS)).map_err(io_error(path))?;
+        for (path, mode, mtime_ns) in std::mem::take(&mut self.folders).into_iter().rev() {
+            let set = set_mtime(&path, mtime_ns).and_then(|()| {
+                fs::set_permissions(&path, Permissions::from_mode(mode & MODE_BITS)).map_err(io_error(&path))
+            });
+            self.settle(path, set)?;
         }
         Ok(self.restored)
     }
 }
 
-/// The block that a CID names: the one without metadata, or else the earliest one.
-pub fn find_cid(backend: &dyn DagBackend, cid: &Cid) -> Result<Option<DagBlock>, BackendError> {
-    let content_hash = cid.content_hash();
-    let plain = BlockKey { codec: cid.codec(), content_hash, metadata_hash: MetadataHash::NONE };
-    if let Some(leaf_index) = backend.find_key(&plain)? {
-        return backend.block(leaf_index);
-    }
-    let mut after = None;
-    loop {
-        let page = backend.find_content(&content_hash, after, 64)?;
-        let Some(last) = page.last().copied() else { return Ok(None) };
-        for leaf_index in page {
-            if let Some(block) = backend.block(leaf_index)?.filter(|block| block.header().codec == cid.codec()) {
-                return Ok(Some(block));
-            }
-        }
-        after = Some(last);
-    }
+fn times(mtime_ns: i64) -> Timestamps {
+    let time = Timespec { tv_sec: mtime_ns.div_euclid(1_000_000_000), tv_nsec: mtime_ns.rem_euclid(1_000_000_000) };
+    Timestamps { last_access: time, last_modification: time }
 }
 
-/// Sets the time of a file, folder or symlink itself.
+/// Sets the time of a folder or symlink itself.
 fn set_mtime(path: &Path, mtime_ns: i64) -> Result<(), RestoreError> {
-    let time = Timespec { tv_sec: mtime_ns.div_euclid(1_000_000_000), tv_nsec: mtime_ns.rem_euclid(1_000_000_000) };
-    let times = Timestamps { last_access: time, last_modification: time };
-    rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)
+    rustix::fs::utimensat(CWD, path, &times(mtime_ns), AtFlags::SYMLINK_NOFOLLOW)
         .map_err(|error| RestoreError::Io { path: path.to_owned(), source: error.into() })
 }

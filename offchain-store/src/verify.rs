@@ -19,8 +19,8 @@ use std::{cmp::Ordering, io::Read};
 pub struct Expected<'a> {
     /// The head to verify against.
     pub head: TrustedHead<'a>,
-    /// Block hash of the DAG's genesis block. Without it, a lineage is followed to the genesis block that the proved block
-    /// itself descends from, which is another's only if the head is.
+    /// Block hash of the DAG's genesis block. Without it, a lineage is followed to the genesis that it ends at, for which
+    /// nobody vouches: the answer then says [`Check::LineageUncheckedGenesis`].
     pub genesis_hash: Option<BlockHash>,
     /// The DAG that is meant. A document that names another is refused.
     pub dag: Option<DagIdentity>,
@@ -95,8 +95,10 @@ pub enum Check {
     BlockHash,
     /// The block is in the log, at the place that its header names.
     Inclusion,
-    /// The block descends from genesis.
+    /// The block descends from the genesis that the reader trusts, or is itself the first block of the log that is trusted.
     Lineage,
+    /// The block descends from a genesis for which nobody vouches: headers that anyone could have made up.
+    LineageUncheckedGenesis,
     /// A later log begins with the one that the block is in.
     Consistency,
     /// The DAG that the document names is the one that is meant.
@@ -253,6 +255,7 @@ pub fn verify_document(
     };
     if answer.valid {
         answer.checked.push(Check::Head);
+        vouch_for_first_leaf(header.leaf_index, &mut answer.checked);
     }
     Ok(answer)
 }
@@ -279,7 +282,10 @@ pub(crate) fn check_document(
     checked.push(Check::Inclusion);
     if let Some(lineage) = &document.lineage {
         check_lineage(&header, actual, lineage, expected.genesis_hash).map_err(VerifyError::Lineage)?;
-        checked.push(Check::Lineage);
+        checked.push(match expected.genesis_hash {
+            Some(_) => Check::Lineage,
+            None => Check::LineageUncheckedGenesis,
+        });
     }
     if let Some(later) = &document.consistency {
         verify_consistency::<SoftwareHasher>(&document.tree_head, &later.head, &later.path)
@@ -298,8 +304,18 @@ pub(crate) fn check_document(
     Ok(header)
 }
 
-/// Follows the lineage to the genesis that is trusted, or to the one it ends at. Each block hash commits to the hashes of its
-/// parents, so the latter is the proved block's own: the place of genesis is all that remains to be checked of it.
+/// The first leaf of a log is its genesis. Where a trusted head shows the block to be that leaf, it needs nobody else to vouch.
+fn vouch_for_first_leaf(leaf_index: u64, checked: &mut [Check]) {
+    if leaf_index == 0 {
+        checked
+            .iter_mut()
+            .filter(|check| **check == Check::LineageUncheckedGenesis)
+            .for_each(|check| *check = Check::Lineage);
+    }
+}
+
+/// Follows the lineage to the genesis that is trusted, or to the one it ends at: then it says nothing of whose genesis that
+/// is, since the log proves nothing of what a header says of its parents.
 fn check_lineage(
     header: &Header,
     block_hash: BlockHash,

@@ -67,6 +67,7 @@ conformance!(
     an_empty_backend_holds_nothing,
     every_question_about_a_log_of_any_size_is_answered,
     contents_of_any_size_come_back_chunk_by_chunk,
+    blocks_are_found_by_a_range_of_hashes,
     lists_come_in_pages,
     a_block_is_found_by_its_content_codec_and_metadata,
     a_content_grows_over_several_batches,

@@ -7,9 +7,10 @@ use offchain_store::{
     cid::DAG_CBOR,
     engine::Access,
     get::GetError,
+    listing::ListingError,
     metadata::Metadata,
     put::{PutEvent, PutSummary},
-    restore::RestoreError,
+    restore::{RestoreError, RestoreOptions},
     walk::{Source, SourceError},
 };
 use std::{
@@ -116,7 +117,7 @@ fn a_folder_is_restored_to_the_byte_the_mode_the_nanosecond_and_the_link() {
         assert_eq!((root.path.as_path(), root.block.header().codec), (source.as_path(), DAG_CBOR));
 
         let target = folder.path().join("target");
-        let restored = engine.restore(&root.block, &target, &mut |_| {}).unwrap();
+        let restored = engine.restore(&root.block, &target, &RestoreOptions::default(), &mut |_| {}).unwrap();
         assert_eq!((restored.files, restored.folders, restored.symlinks), (7, 4, 4));
         assert_eq!(describe(&target), describe(&source));
     });
@@ -278,12 +279,14 @@ fn a_restore_never_touches_what_is_there() {
     fs::create_dir(&occupied).unwrap();
     fs::write(occupied.join("mine"), "mine").unwrap();
     for target in [&occupied, &occupied.join("mine")] {
-        let refused = engine.restore(root, target, &mut |_| {});
+        let refused = engine.restore(root, target, &RestoreOptions::default(), &mut |_| {});
         assert!(matches!(refused, Err(RestoreError::TargetNotEmpty(_))), "{refused:?}");
     }
     assert_eq!(fs::read(occupied.join("mine")).unwrap(), b"mine");
     let file = &stored.items[0].block;
-    assert!(matches!(engine.restore(file, &folder.path().join("new"), &mut |_| {}), Err(RestoreError::NotATree(_))));
+    let refused = engine.restore(file, &folder.path().join("new"), &RestoreOptions::default(), &mut |_| {});
+    assert!(matches!(refused, Err(RestoreError::Listing(ListingError::NotATree { .. }))), "{refused:?}");
+    assert!(!folder.path().join("new").exists());
 }
 
 #[test]

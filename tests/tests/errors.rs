@@ -102,7 +102,7 @@ fn an_anchor_before_its_dag_an_empty_purse_and_an_unknown_block() {
     let block = text(&pakit.objects(["log"])[1], "block");
     let complaint = pakit.complaint(3, ["record", &block, "--dev"]);
     assert!(complaint.contains("run pakit anchor first"), "{complaint}");
-    let complaint = pakit.complaint(3, ["record", &"ab".repeat(32), "--dev"]);
+    let complaint = pakit.complaint(2, ["record", &"ab".repeat(32), "--dev"]);
     assert!(complaint.contains("there is no block"), "{complaint}");
     assert_eq!(node.extrinsics().len(), 1);
 }

@@ -117,9 +117,21 @@ fn a_changed_file_is_refused_whatever_changed() {
     };
     let (code, answer) = verify(CONTENT);
     assert_eq!((code, &answer["valid"], &answer["head"]), (Some(0), &json!(true), &json!("given")));
-    let all =
-        ["header", "block_hash", "inclusion", "lineage", "consistency", "content_size", "content", "head"].as_slice();
-    assert_eq!(answer["checked"], json!(all));
+    let checked = |lineage: &str| {
+        json!(["header", "block_hash", "inclusion", lineage, "consistency", "content_size", "content", "head"])
+    };
+    assert_eq!(answer["checked"], checked("lineage_unchecked_genesis"));
+    // Both verifiers name the lineage when the genesis is one that was named to them, and only then.
+    pakit.write("given", CONTENT);
+    for (genesis, lineage) in [(None, "lineage_unchecked_genesis"), (Some(&proved.genesis), "lineage")] {
+        let mut arguments = vec!["proof.json", "given", "--root", &proved.root, "--size", &size];
+        arguments.extend(genesis.iter().flat_map(|genesis| ["--genesis", genesis.as_str()]));
+        let ours = pakit.run([&["--json", "verify"][..], &arguments].concat()).ok().object();
+        assert_eq!(ours["checked"], checked(lineage));
+        let theirs = independent(&arguments, pakit.folder()).wait().object();
+        // Its header is one only with its hash, its content only with its size.
+        assert_eq!(theirs["checked"], json!(["header", "inclusion", lineage, "consistency", "content", "head"]));
+    }
     let end = CONTENT.len() - 1;
     for (content, refusal) in [
         (CONTENT.replace('7', "8"), "the file is not the block's content"),

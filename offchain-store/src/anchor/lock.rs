@@ -1,6 +1,7 @@
 //! One process at a time signs for a repository.
 
 use super::error::AnchorError;
+use crate::sqlite::open_lock_file;
 use std::{
     fs::{File, TryLockError},
     path::Path,
@@ -17,7 +18,7 @@ impl AnchorLock {
     pub(super) fn take(dir: &Path) -> Result<Self, AnchorError> {
         let path = dir.join("anchor.lock");
         let failed = |source| AnchorError::Lock { path: path.clone(), source };
-        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        let file = open_lock_file(&path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => Err(AnchorError::AnchoringElsewhere { path }),
@@ -42,5 +43,14 @@ mod tests {
         drop(first);
         AnchorLock::take(dir.path()).unwrap();
         assert!(matches!(AnchorLock::take(&dir.path().join("missing")), Err(AnchorError::Lock { .. })));
+    }
+
+    #[test]
+    fn a_lock_that_leads_elsewhere_makes_nothing_there() {
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(dir.path().join("elsewhere"), dir.path().join("anchor.lock")).unwrap();
+        let refused = AnchorLock::take(dir.path()).unwrap_err();
+        assert!(matches!(refused, AnchorError::Lock { .. }), "{refused}");
+        assert!(!dir.path().join("elsewhere").exists());
     }
 }

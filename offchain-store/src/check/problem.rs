@@ -54,8 +54,8 @@ pub enum Problem {
         /// What there is.
         blocks: u64,
     },
-    /// A parent that is not there, or is not the block that is named.
-    #[error("block {leaf_index} names a parent {parent} that is missing or another block")]
+    /// A parent that is not the block that is named. One that is missing is told at its own place.
+    #[error("block {leaf_index} names a parent {parent} that is another block")]
     WrongParent {
         /// The block.
         leaf_index: u64,

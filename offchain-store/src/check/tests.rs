@@ -120,12 +120,35 @@ fn an_unreadable_header_is_named_and_its_hash_still_carries_the_log() {
     });
     let error = "the repository is damaged: a header does not match its hash".to_string();
     assert_eq!(found, [Problem::Unreadable { place: format!("block {WITH_METADATA}"), error }]);
-    // Its children cannot be compared with it.
+    // Its children cannot be compared with it, which is no trouble of their own.
     let (_, found) = altered(|_, backend| {
         backend.unreadable.insert(0);
     });
-    assert!(found.contains(&Problem::WrongParent { leaf_index: 1, parent: 0 }), "{found:?}");
-    assert!(!found.iter().any(|problem| matches!(problem, Problem::WrongLogNode { .. })), "{found:?}");
+    let error = "the repository is damaged: a header does not match its hash".to_string();
+    assert_eq!(found, [Problem::Unreadable { place: "block 0".into(), error }]);
+}
+
+#[test]
+fn what_is_not_known_any_more_of_a_lost_block_is_told_with_it_and_not_again() {
+    let lost = WITH_METADATA;
+    let without = |entries: Vec<(u64, u64)>| entries.into_iter().filter(|entry| entry.1 != lost).collect::<Vec<_>>();
+    finds(&[Problem::MissingBlock { leaf_index: lost }], |repository, backend| {
+        let depths = repository.backend.by_depth(0..=u32::MAX, None, 100).unwrap();
+        let depths = without(depths.into_iter().map(|(depth, leaf_index)| (depth.into(), leaf_index)).collect());
+        backend.by_depth = Some(depths.into_iter().map(|(depth, leaf_index)| (depth as u32, leaf_index)).collect());
+        backend.by_time = Some(without(repository.backend.by_time(0..=u64::MAX, None, 100).unwrap()));
+        for parent in repository.block(lost).header().parents.iter() {
+            let mut children = repository.backend.children(parent.leaf_index, None, 100).unwrap();
+            children.retain(|child| *child != lost);
+            backend.children.insert(parent.leaf_index, children);
+        }
+        let frontier = (0..22).filter(|leaf_index| match backend.children.get(leaf_index) {
+            Some(children) => children.is_empty(),
+            None => repository.backend.child_count(*leaf_index).unwrap() == 0,
+        });
+        backend.frontier = Some(frontier.collect());
+        backend.blocks.insert(lost, None);
+    });
 }
 
 #[test]

@@ -1,9 +1,19 @@
 //! The command line: its grammar and its help.
 
 use crate::{config::Overrides, parents::ParentSelectionStrategy};
-use clap::{Args, Parser, Subcommand};
+use clap::{
+    Args, Parser, Subcommand,
+    builder::{OsStringValueParser, TypedValueParser},
+};
 use clap_complete::Shell;
-use std::{ops::RangeInclusive, path::PathBuf};
+use std::{ffi::OsString, ops::RangeInclusive, path::PathBuf};
+
+/// How blocks are named on the command line.
+const BLOCK_HELP: &str = "Block hash or its first 8 digits or more, CID, or @LEAF-INDEX; or one of a folder and a path in it, \
+    as FOLDER:PATH";
+
+/// Where a repository is looked for unless told otherwise.
+const DEFAULT_REPO: &str = ".pakit";
 
 /// Keeps files as blocks of a DAG, and proves that it did.
 ///
@@ -24,7 +34,7 @@ pub(super) struct Cli {
 #[command(next_help_heading = "Global options")]
 pub(super) struct Global {
     /// Folder of the repository
-    #[arg(long, global = true, env = "PAKIT_REPO", value_name = "DIR", default_value = ".pakit")]
+    #[arg(long, global = true, env = "PAKIT_REPO", value_name = "DIR", default_value = DEFAULT_REPO, value_parser = repo_parser())]
     pub repo: PathBuf,
     /// Print JSON: one object, or one object per line
     #[arg(long, global = true)]
@@ -78,7 +88,7 @@ pub(super) enum Command {
     /// Write a block's content, or restore a folder
     Get(Get),
     /// List a folder's entries
-    Ls(Block),
+    Ls(Ls),
     /// Show all that a block's header says, and its children
     Show(Block),
     /// List blocks by depth, by time, or anchored ones
@@ -147,20 +157,40 @@ pub(super) struct Put {
 
 #[derive(Args, Debug)]
 pub(super) struct Get {
-    /// Block hash or CID
-    pub block: String,
+    #[arg(help = BLOCK_HELP)]
+    pub block: OsString,
     /// File, or new or empty folder, to write to; without it a file goes to standard output
     #[arg(short, long, value_name = "OUT")]
     pub output: Option<PathBuf>,
-    /// Only these bytes, counted from 0, both ends included; the end may be left out
+    /// Replace the file to write to if it is there
+    #[arg(long, requires = "output")]
+    pub force: bool,
+    /// Only these bytes of a file, counted from 0, both ends included; the end may be left out
+    ///
+    /// An end beyond the content means the content's end. A start at the content's end gives nothing, one beyond it is an error.
     #[arg(long, value_name = "A-B", value_parser = parse_byte_range)]
     pub range: Option<(u64, Option<u64>)>,
+    /// Entries that a folder may have again because it names the same listing more than once
+    ///
+    /// Listings that name each other twice double with each level. What the repository holds only once is restored whatever its
+    /// size; this bounds the copies.
+    #[arg(long, value_name = "N", default_value_t = crate::restore::REPEATS_MAX_DEFAULT, hide_short_help = true)]
+    pub max_repeats: u64,
 }
 
 #[derive(Args, Debug)]
 pub(super) struct Block {
-    /// Block hash or CID
-    pub block: String,
+    #[arg(help = BLOCK_HELP)]
+    pub block: OsString,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Ls {
+    #[arg(help = BLOCK_HELP)]
+    pub block: OsString,
+    /// Also list the folders within, each after its own line
+    #[arg(long, short = 'R')]
+    pub recursive: bool,
 }
 
 #[derive(Args, Debug)]
@@ -187,8 +217,8 @@ pub(super) struct Query {
 
 #[derive(Args, Debug)]
 pub(super) struct Walk {
-    /// Block hash or CID
-    pub block: String,
+    #[arg(help = BLOCK_HELP)]
+    pub block: OsString,
     /// At most this many steps away
     #[arg(long, value_name = "N")]
     pub max_depth: Option<u32>,
@@ -199,10 +229,10 @@ pub(super) struct Walk {
 
 #[derive(Args, Debug)]
 pub(super) struct Common {
-    /// Block hash or CID
-    pub a: String,
-    /// Block hash or CID
-    pub b: String,
+    #[arg(help = BLOCK_HELP)]
+    pub a: OsString,
+    #[arg(help = BLOCK_HELP)]
+    pub b: OsString,
 }
 
 #[derive(Args, Debug)]
@@ -214,7 +244,7 @@ pub(super) struct Frontier {
 
 #[derive(Args, Debug)]
 pub(super) struct Log {
-    /// First leaf index
+    /// First leaf index; the size of the log gives nothing, and what is beyond it is an error
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub from: u64,
     /// At most this many
@@ -224,8 +254,8 @@ pub(super) struct Log {
 
 #[derive(Args, Debug)]
 pub(super) struct Prove {
-    /// Block hash or CID
-    pub block: String,
+    #[arg(help = BLOCK_HELP)]
+    pub block: OsString,
     /// Prove against the log of this size; without it, the latest anchored log that holds the block, else the whole log
     #[arg(long, value_name = "N")]
     pub size: Option<u64>,
@@ -238,6 +268,9 @@ pub(super) struct Prove {
     /// File to write to; without it, standard output
     #[arg(short, long, value_name = "PROOF.json")]
     pub output: Option<PathBuf>,
+    /// Replace the file to write to if it is there
+    #[arg(long, requires = "output")]
+    pub force: bool,
 }
 
 #[derive(Args, Debug)]
@@ -245,7 +278,7 @@ pub(super) struct Verify {
     /// The proof document, or - for standard input
     #[arg(value_name = "PROOF.json")]
     pub proof: PathBuf,
-    /// The file that it is said to prove
+    /// The file that it is said to prove, or - for standard input
     pub file: Option<PathBuf>,
     /// Root of the log that you trust
     #[arg(long, value_name = "HEX", requires = "size", conflicts_with = "url", value_parser = parse_digest)]
@@ -253,6 +286,9 @@ pub(super) struct Verify {
     /// Size of the log that you trust
     #[arg(long, value_name = "N", requires = "root")]
     pub size: Option<u64>,
+    /// Block hash of the genesis that you trust, for a lineage; a chain names its own
+    #[arg(long, value_name = "HEX", conflicts_with = "url", value_parser = parse_digest)]
+    pub genesis: Option<[u8; 32]>,
     /// Node of a chain that you trust
     #[arg(long, value_name = "WS", requires = "dag")]
     pub url: Option<String>,
@@ -329,8 +365,8 @@ pub(super) struct Anchor {
 
 #[derive(Args, Debug)]
 pub(super) struct Record {
-    /// Block hash or CID
-    pub block: String,
+    #[arg(help = BLOCK_HELP)]
+    pub block: OsString,
     #[command(flatten)]
     pub chain: Chain,
     /// Wait until the record is finalized
@@ -356,6 +392,11 @@ pub(super) struct Check {
 pub(super) struct Completions {
     /// The shell
     pub shell: Shell,
+}
+
+/// Takes an empty text, which a variable that is set to nothing gives, as no text.
+fn repo_parser() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(|text| if text.is_empty() { DEFAULT_REPO.into() } else { text.into() })
 }
 
 fn parse_pair(text: &str) -> Result<(String, String), String> {

@@ -4,7 +4,7 @@ use super::{
     args::{Check, Global},
     failure::{Failure, Kind},
     open,
-    output::Output,
+    output::{Output, count},
 };
 use crate::{
     anchor::Outbox,
@@ -48,10 +48,9 @@ pub(super) fn repair(global: &Global, out: &Output) -> Result<(), Failure> {
     });
     bar.finish_and_clear();
     let report = report.map_err(|error| match error {
-        BackendError::Damaged(what) => Failure {
-            kind: Kind::Environment,
-            message: format!("{what}; that is beyond repair here: restore the repository's folder from a copy"),
-        },
+        BackendError::Damaged(what) => Failure::refused(format_args!(
+            "{what}; that is beyond repair here: restore the repository's folder from a copy"
+        )),
         error => error.into(),
     })?;
     out.print(&report, || repair_text(&report))?;
@@ -59,35 +58,40 @@ pub(super) fn repair(global: &Global, out: &Output) -> Result<(), Failure> {
 }
 
 fn repair_text(report: &RepairReport) -> String {
-    let mut lines =
-        vec![format!("{} blocks and {} chunks looked at; the indexes are made anew", report.blocks, report.chunks)];
-    let mut tell = |count: u64, text: &str| {
-        if count > 0 {
-            lines.push(format!("{count} {text}"));
+    let mut lines = vec![format!(
+        "{} and {} looked at; the indexes are made anew",
+        count(report.blocks, "block"),
+        count(report.chunks, "chunk")
+    )];
+    let mut tell = |number: u64, what: &str, text: &str| {
+        if number > 0 {
+            lines.push(format!("{} {text}", count(number, what)));
         }
     };
-    tell(report.log_nodes_restored, "nodes of the log restored");
-    tell(report.rows_corrected, "rows of payloads corrected");
-    tell(report.ways_corrected, "ways to genesis corrected");
-    tell(report.counts_corrected, "counts of references corrected");
-    tell(u64::from(report.totals_corrected), "row of sums corrected");
-    let mut name = |count: u64, text: &str, names: Vec<String>| {
-        if count > 0 {
-            lines.push(format!("{count} {text}"));
-            let unnamed = count.saturating_sub(names.len() as u64);
+    tell(report.log_nodes_restored, "node", "of the log restored");
+    tell(report.rows_corrected, "row", "of payloads corrected");
+    tell(report.dictionaries_restored, "row", "of dictionaries restored");
+    tell(report.ways_corrected, "way", "to genesis corrected");
+    tell(report.counts_corrected, "count", "of references corrected");
+    tell(u64::from(report.totals_corrected), "row", "of sums corrected");
+    let mut name = |number: u64, what: &str, text: &str, names: Vec<String>| {
+        if number > 0 {
+            lines.push(format!("{} {text}", count(number, what)));
+            let unnamed = number.saturating_sub(names.len() as u64);
             lines.extend(names.into_iter().map(|name| format!("  {name}")));
             lines.extend((unnamed > 0).then(|| format!("  and {unnamed} more")));
         }
     };
     name(
         report.set_aside_count,
-        "chunks set aside, damaged:",
+        "chunk",
+        "set aside, damaged:",
         report.set_aside.iter().map(ToString::to_string).collect(),
     );
     let contents = report.contents_lost.iter().map(ToString::to_string).collect();
-    name(report.contents_lost_count, "blocks without their content; put it again to restore it:", contents);
+    name(report.contents_lost_count, "block", "without their content; put it again to restore it:", contents);
     let blocks = report.blocks_lost.iter().map(|leaf_index| format!("leaf {leaf_index}")).collect();
-    name(report.blocks_lost_count, "blocks lost, which only a backup brings back:", blocks);
+    name(report.blocks_lost_count, "block", "lost, which only a backup brings back:", blocks);
     if report.is_whole() {
         lines.push("nothing is lost".to_owned());
     }
@@ -125,7 +129,8 @@ fn report_text(report: &CheckReport) -> String {
     let verdict = match report.problem_count {
         0 if report.is_sound() => "sound".to_owned(),
         0 => "stopped before its end".to_owned(),
-        count => format!("{count} problems"),
+        problems => count(problems, "problem"),
     };
-    format!("{verdict}: {} blocks and {} chunks checked{problems}{more}", report.blocks, report.chunks)
+    let (blocks, chunks) = (count(report.blocks, "block"), count(report.chunks, "chunk"));
+    format!("{verdict}: {blocks} and {chunks} checked{problems}{more}")
 }

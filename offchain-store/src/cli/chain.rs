@@ -4,7 +4,7 @@ use super::{
     args::{Anchor, Chain, Dag, DagShow, DagSucceed, Global, Record, Status, Verify},
     failure::Failure,
     open,
-    output::Output,
+    output::{Output, count},
 };
 use crate::{
     anchor::{
@@ -69,6 +69,7 @@ fn url(chain: &Chain, binding: Option<&Binding>) -> Result<String, Failure> {
     chain
         .url
         .clone()
+        .filter(|url| !url.is_empty())
         .or_else(|| binding.map(|binding| binding.url.clone()))
         .or(development)
         .ok_or_else(|| Failure::usage("no node is known; name one with --url, such as --url ws://127.0.0.1:9944"))
@@ -200,7 +201,10 @@ fn show_dag(global: &Global, out: &Output, args: &DagShow) -> Result<(), Failure
     let line = wait_for(async {
         let client = connector.connect().await?;
         let at = client.ends().await?.best;
-        let unknown = || Failure::environment(format_args!("the chain has no DAG {dag}"));
+        let unknown = || match args.dag {
+            Some(dag) => Failure::usage(format_args!("the chain has no DAG {dag}")),
+            None => Failure::environment(format_args!("the chain has no DAG {dag}")),
+        };
         let info = client.dag(dag, at).await?.ok_or_else(unknown)?;
         let kept = client.heads_kept(dag, at).await?;
         Ok(DagShowLine {
@@ -229,21 +233,25 @@ fn show_dag(global: &Global, out: &Output, args: &DagShow) -> Result<(), Failure
                 .collect(),
         })
     })?;
-    out.print(&line, || {
-        let state = if line.retired { ", retired" } else { "" };
-        format!(
-            "DAG {} of the chain {}{state}\nowner    {}\ngenesis  {}\nanchors  {} ({} heads kept)\nhead     size {}, root {}\ndeposit  {}",
-            line.dag,
-            line.chain,
-            line.owner,
-            line.genesis,
-            line.anchors,
-            line.heads_kept.len(),
-            line.size,
-            line.root,
-            line.deposit,
-        )
-    })
+    out.print(&line, || dag_text(&line))
+}
+
+fn dag_text(line: &DagShowLine) -> String {
+    let state = if line.retired { ", retired" } else { "" };
+    let other = |name: &str, dag: Option<u32>| dag.map_or_else(String::new, |dag| format!("\n{name} DAG {dag}"));
+    let (succeeds, successor) = (other("succeeds", line.succeeds), other("followed by", line.successor));
+    format!(
+        "DAG {} of the chain {}{state}\nowner    {}\ngenesis  {}\nanchors  {} ({})\nhead     size {}, root {}\ndeposit  {}{succeeds}{successor}",
+        line.dag,
+        line.chain,
+        line.owner,
+        line.genesis,
+        line.anchors,
+        count(line.heads_kept.len() as u64, "head") + " kept",
+        line.size,
+        line.root,
+        line.deposit,
+    )
 }
 
 #[derive(Serialize)]
@@ -358,9 +366,9 @@ struct StatusLine {
     /// Blocks that a finalized anchor covers.
     blocks_finalized: u64,
     outbox: std::collections::BTreeMap<&'static str, u64>,
-    /// What the chain says now; only with --url.
+    /// What the chain says now, or nothing where there is no DAG to ask for; only with --url.
     #[serde(skip_serializing_if = "Option::is_none")]
-    on_chain: Option<OnChain>,
+    on_chain: Option<Option<OnChain>>,
 }
 
 #[derive(Serialize)]
@@ -387,10 +395,11 @@ pub(super) fn status(global: &Global, out: &Output, args: &Status) -> Result<(),
     let (blocks_anchored, blocks_finalized) = outbox.anchored_sizes()?;
     let on_chain = match (&args.url, &binding) {
         (None, _) => None,
-        (Some(_), None) => {
-            return Err(Failure::usage("this repository has no DAG on a chain yet; run `pakit dag create`"));
+        (Some(url), None) => {
+            out.note(&format!("{url} was not asked: this repository has no DAG on a chain yet"));
+            Some(None)
         }
-        (Some(url), Some(binding)) => Some(wait_for(ask_chain(&engine, url, binding))?),
+        (Some(url), Some(binding)) => Some(Some(wait_for(ask_chain(&engine, url, binding))?)),
     };
     let line = StatusLine {
         repository: global.repo.display().to_string(),
@@ -444,15 +453,22 @@ fn status_text(line: &StatusLine) -> String {
         .sum();
     let on_chain = match &line.on_chain {
         None => String::new(),
-        Some(head) => {
+        Some(None) => "\non chain   nothing: there is no DAG to ask for".to_owned(),
+        Some(Some(head)) => {
             let verdict = if head.extended { "which this log extends" } else { "which this log does NOT extend" };
             format!("\non chain   size {}, {verdict}", head.size)
         }
     };
     format!(
-        "repository {}\nname       {}\nblocks     {}\nroot       {}\nDAG        {dag}\nanchored   {} blocks, {} of them finalized\n\
-         on the way {waiting} extrinsics{on_chain}",
-        line.repository, line.name, line.size, line.root, line.blocks_anchored, line.blocks_finalized,
+        "repository {}\nname       {}\nblocks     {}\nroot       {}\nDAG        {dag}\nanchored   {}, {} of them finalized\n\
+         on the way {}{on_chain}",
+        line.repository,
+        line.name,
+        line.size,
+        line.root,
+        count(line.blocks_anchored, "block"),
+        line.blocks_finalized,
+        count(waiting, "extrinsic"),
     )
 }
 
@@ -510,4 +526,33 @@ pub(super) fn ask_about(document: &ProofDocument, args: &Verify, url: &str, dag:
             url: url.to_owned(),
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_succession_is_shown_to_people_from_both_sides() {
+        let line = |succeeds, successor| DagShowLine {
+            dag: 5,
+            chain: "0xaa".into(),
+            owner: "owner".into(),
+            operators: Vec::new(),
+            pending_owner: None,
+            genesis: "0xbb".into(),
+            anchors: 1,
+            size: 1,
+            root: "0xbb".into(),
+            retired: false,
+            succeeds,
+            successor,
+            deposit: "1".into(),
+            heads_kept: Vec::new(),
+        };
+        let plain = dag_text(&line(None, None));
+        assert!(plain.starts_with("DAG 5 of the chain 0xaa\n") && !plain.contains("succe"), "{plain}");
+        assert_eq!(dag_text(&line(Some(3), None)), format!("{plain}\nsucceeds DAG 3"));
+        assert_eq!(dag_text(&line(Some(3), Some(8))), format!("{plain}\nsucceeds DAG 3\nfollowed by DAG 8"));
+    }
 }

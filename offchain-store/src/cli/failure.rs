@@ -6,11 +6,13 @@ use crate::{
     commit::CommitError,
     config::ConfigError,
     dag::DagError,
-    engine::{OpenError, ProveError, ResolveError},
+    engine::{OpenError, ProveError},
     get::GetError,
+    listing::{ListingError, PathError},
     log::LogReadError,
     proof::ProofBuildError,
     put::PutError,
+    resolve::ResolveError,
     restore::RestoreError,
 };
 use std::{fmt, io, path::Path};
@@ -18,7 +20,7 @@ use std::{fmt, io, path::Path};
 /// How a command failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Kind {
-    /// A proof was refused, a check failed, or not every item was stored: exit code 1.
+    /// A proof was refused, a check failed, what is stored is damaged, or not every item was stored or restored: exit code 1.
     Refused,
     /// The command was used wrongly: exit code 2.
     Usage,
@@ -63,15 +65,22 @@ impl Failure {
 
 impl From<BackendError> for Failure {
     fn from(error: BackendError) -> Self {
-        let hint = match &error {
-            BackendError::NotFound(_) => "; make one with `pakit init`, or name another with --repo",
-            BackendError::Locked(_) => "; try again when it has ended",
-            BackendError::NewerVersion { .. } => "; use a newer pakit",
-            BackendError::Damaged(_) => "; run `pakit check --full` to see what else is",
-            BackendError::DiskFull => "; nothing of the last batch was stored, what was reported before is safe",
-            _ => "",
+        let (kind, hint) = match &error {
+            BackendError::NotFound(_) => {
+                (Kind::Environment, "; make one with `pakit init`, or name another with --repo")
+            }
+            BackendError::Locked(_) => (Kind::Environment, "; try again when it has ended"),
+            BackendError::NewerVersion { .. } => (Kind::Environment, "; use a newer pakit"),
+            BackendError::Damaged(_) => {
+                (Kind::Refused, "; run `pakit repair`, and where that does not help, restore a copy of the repository")
+            }
+            BackendError::DiskFull => {
+                (Kind::Environment, "; nothing of the last batch was stored, what was reported before is safe")
+            }
+            BackendError::AlreadyExists(_) => (Kind::Usage, ""),
+            _ => (Kind::Environment, ""),
         };
-        Self::environment(format_args!("{error}{hint}"))
+        Self { kind, message: format!("{error}{hint}") }
     }
 }
 
@@ -100,8 +109,9 @@ impl From<ResolveError> for Failure {
     fn from(error: ResolveError) -> Self {
         match error {
             ResolveError::Backend(error) => error.into(),
-            error @ ResolveError::Malformed { .. } => Self::usage(error),
-            error => Self::environment(error),
+            ResolveError::Path(PathError::Listing(error)) => error.into(),
+            // The text names no block, or not one.
+            error => Self::usage(error),
         }
     }
 }
@@ -129,12 +139,24 @@ impl From<GetError> for Failure {
     fn from(error: GetError) -> Self {
         match error {
             GetError::Backend(error) => error.into(),
-            error @ GetError::BadRange { .. } => Self::usage(error),
+            error @ (GetError::BadRange { .. } | GetError::UnknownBlock(_)) => Self::usage(error),
             error @ (GetError::Mismatch { .. }
             | GetError::MissingChunk { .. }
             | GetError::UnreadableChunk { .. }
-            | GetError::SetAside(_)) => Self::refused(error),
+            | GetError::SetAside(_)
+            | GetError::Removed(_)
+            | GetError::TooLarge { .. }) => Self::refused(error),
             error => Self::environment(error),
+        }
+    }
+}
+
+impl From<ListingError> for Failure {
+    fn from(error: ListingError) -> Self {
+        match error {
+            ListingError::Backend(error) | ListingError::Get { source: GetError::Backend(error), .. } => error.into(),
+            error @ ListingError::NotATree { .. } => Self::usage(error),
+            error => Self::refused(error),
         }
     }
 }
@@ -143,9 +165,9 @@ impl From<RestoreError> for Failure {
     fn from(error: RestoreError) -> Self {
         match error {
             RestoreError::Backend(error) => error.into(),
-            RestoreError::Get(error) => error.into(),
-            error @ (RestoreError::NotATree(_) | RestoreError::TargetNotEmpty(_)) => Self::usage(error),
-            error @ (RestoreError::Tree { .. } | RestoreError::MissingEntry { .. }) => Self::refused(error),
+            RestoreError::Listing(error) => error.into(),
+            error @ RestoreError::TargetNotEmpty(_) => Self::usage(error),
+            error @ (RestoreError::Get { .. } | RestoreError::TooManyRepeats { .. }) => Self::refused(error),
             error => Self::environment(error),
         }
     }
@@ -156,7 +178,7 @@ impl From<LogReadError> for Failure {
         match error {
             LogReadError::Backend(error) => error.into(),
             error @ (LogReadError::SizeBeyondLog { .. } | LogReadError::NoSuchProof(_)) => Self::usage(error),
-            error => Self::environment(error),
+            error => Self::refused(error),
         }
     }
 }
@@ -165,7 +187,9 @@ impl From<DagError> for Failure {
     fn from(error: DagError) -> Self {
         match error {
             DagError::Backend(error) => error.into(),
-            error => Self::environment(error),
+            error @ DagError::UnknownBlock(_) => Self::usage(error),
+            // Blocks that do not fit each other, or too many of them for a proof.
+            error => Self::refused(error),
         }
     }
 }
@@ -177,7 +201,7 @@ impl From<ProveError> for Failure {
             ProveError::Dag(error) => error.into(),
             // A size that no proof can be made for was asked for.
             ProveError::Build(ProofBuildError::Log(error)) => error.into(),
-            error => Self::environment(error),
+            ProveError::Build(error) => Self::refused(error),
         }
     }
 }

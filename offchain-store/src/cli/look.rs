@@ -4,7 +4,7 @@ use super::{
     args::{Block, Common, Frontier, Global, Log, Query, Walk},
     failure::Failure,
     open,
-    output::{Output, header_text},
+    output::{Output, count, header_text},
 };
 use crate::{anchor::Outbox, compress, dag::WalkLimits, engine::Access, index};
 use serde::Serialize;
@@ -193,6 +193,10 @@ pub(super) fn head(global: &Global, out: &Output) -> Result<(), Failure> {
 pub(super) fn log(global: &Global, out: &Output, args: &Log) -> Result<(), Failure> {
     let engine = open(global, Access::Read)?;
     let size = engine.backend().totals()?.blocks;
+    if args.from > size {
+        let blocks = count(size, "block");
+        return Err(Failure::usage(format_args!("--from {} is beyond the log, which has {blocks}", args.from)));
+    }
     let end = args.from.saturating_add(args.limit).min(size);
     let dag = engine.dag();
     let mut from = args.from;

@@ -1,7 +1,8 @@
 //! The program `pakit`.
 //!
 //! Results go to standard output, everything else to standard error. Exit codes: 0 done; 1 a proof was refused, a check
-//! failed, or not every item was stored; 2 wrong use; 3 repository, network or chain do not allow it.
+//! failed, what is stored is damaged, or not every item was stored or restored; 2 wrong use; 3 files, network or chain do not
+//! allow it.
 
 mod args;
 mod audit;
@@ -20,7 +21,10 @@ use self::{
 };
 use crate::engine::{Access, StorageEngine};
 use clap::{CommandFactory, Parser};
-use std::{io::Write, process::ExitCode};
+use std::{
+    io::{IsTerminal, Write},
+    process::ExitCode,
+};
 
 /// Runs the command that the process's arguments name.
 pub fn run() -> ExitCode {
@@ -37,7 +41,7 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if !failure.message.is_empty() {
-                eprintln!("pakit: {}", failure.message);
+                eprintln!("pakit: {}", output::message(&failure.message));
             }
             failure.kind.exit_code().into()
         }
@@ -47,7 +51,11 @@ pub fn run() -> ExitCode {
 /// `PAKIT_LOG=debug pakit ...` shows what libraries say; nothing otherwise.
 fn init_log() {
     if let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("PAKIT_LOG") {
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        // Colours are for terminals; in a file they are noise, and NO_COLOR is the reader's wish.
+        let is_coloured =
+            std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
+        let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_coloured);
+        log.with_writer(std::io::stderr).init();
     }
 }
 

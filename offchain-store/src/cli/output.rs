@@ -133,6 +133,12 @@ pub(super) fn output_failure(error: io::Error) -> Failure {
     }
 }
 
+/// A number with what it counts, in the singular where it is one.
+pub(super) fn count(number: u64, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}
+
 /// All fields of a header for people, one a line.
 pub(super) fn header_text(block: &DagBlock) -> String {
     let header = block.header();
@@ -179,7 +185,20 @@ pub(super) fn printable(name: &[u8]) -> String {
     text
 }
 
-/// The same for a path.
+/// A message that may quote what others named: without what moves a cursor or colours what follows. Lines stay lines.
+pub(super) fn message(text: &str) -> String {
+    let is_harmless = |character: char| !character.is_control() || character == '\n';
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        match is_harmless(character) {
+            true => out.push(character),
+            false => out.extend(character.escape_default()),
+        }
+    }
+    out
+}
+
+/// The same as [`printable`] for a path.
 pub(super) fn printable_path(path: &std::path::Path) -> String {
     printable(path.as_os_str().as_encoded_bytes())
 }
@@ -191,6 +210,7 @@ mod tests {
     #[test]
     fn names_reach_the_terminal_as_text_only() {
         assert_eq!(printable("\u{fc}n\u{ef}code \"quote'".as_bytes()), "\u{fc}n\u{ef}code \"quote'");
+        assert_eq!(message("{}: no \x1b[2J\\ such\r\n file"), "{}: no \\u{1b}[2J\\ such\\r\n file");
         assert_eq!(printable(b"\x1b[31mred\nnew\\\xff"), "\\u{1b}[31mred\\nnew\\\\\\xff");
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     proof::{AnchorReference, ProofDocument},
     verify::{Expected, TrustedHead, Verification},
 };
-use pakit_primitives::{Head, LogRoot};
+use pakit_primitives::{BlockHash, Head, LogRoot};
 use serde::Serialize;
 use std::{
     fs::File,
@@ -34,7 +34,7 @@ pub(super) fn prove(global: &Global, out: &Output, args: &Prove) -> Result<(), F
     match &args.output {
         None => write_line(document.trim_end()),
         Some(path) => {
-            write_atomically(path, |file| {
+            write_atomically(path, args.force, |file| {
                 file.write_all(document.as_bytes()).map_err(|error| Failure::io(path, &error))
             })?;
             #[derive(Serialize)]
@@ -103,6 +103,9 @@ struct Answer {
 }
 
 pub(super) fn verify(out: &Output, args: &Verify) -> Result<(), Failure> {
+    if is_dash(&args.proof) && args.file.as_deref().is_some_and(is_dash) {
+        return Err(Failure::usage("standard input can be either the proof or the file, not both"));
+    }
     let document = read_document(&args.proof)?;
     let given = match (args.root, args.size) {
         (Some(root), Some(size)) => Some(Head { size, root: LogRoot::new(root) }),
@@ -110,7 +113,8 @@ pub(super) fn verify(out: &Output, args: &Verify) -> Result<(), Failure> {
     };
     let (Some(url), Some(dag)) = (&args.url, args.dag) else {
         let head = given.map_or(TrustedHead::Unchecked, TrustedHead::Given);
-        let verification = verify_file(&document, args.file.as_deref(), &Expected::of_head(head))?;
+        let expected = Expected { head, genesis_hash: args.genesis.map(BlockHash::new), dag: None };
+        let verification = verify_file(&document, args.file.as_deref(), &expected)?;
         return answer(out, args, &verification, None);
     };
     let word = chain::ask_about(&document, args, url, dag)?;
@@ -123,11 +127,16 @@ pub(super) fn verify(out: &Output, args: &Verify) -> Result<(), Failure> {
 
 fn read_document(path: &Path) -> Result<ProofDocument, Failure> {
     let refuse = |error| Failure::refused(format_args!("{}: {error}", path.display()));
-    if path.as_os_str() == "-" {
+    if is_dash(path) {
         return ProofDocument::read_from(io::stdin().lock()).map_err(refuse);
     }
     let file = File::open(path).map_err(|error| Failure::io(path, &error))?;
     ProofDocument::read_from(file).map_err(refuse)
+}
+
+/// Whether a path stands for standard input.
+fn is_dash(path: &Path) -> bool {
+    path.as_os_str() == "-"
 }
 
 fn verify_file(
@@ -135,11 +144,12 @@ fn verify_file(
     path: Option<&Path>,
     expected: &Expected<'_>,
 ) -> Result<Verification, Failure> {
-    let mut file = match path {
+    let mut file: Option<Box<dyn Read>> = match path {
         None => None,
-        Some(path) => Some(File::open(path).map_err(|error| Failure::io(path, &error))?),
+        Some(path) if is_dash(path) => Some(Box::new(io::stdin().lock())),
+        Some(path) => Some(Box::new(File::open(path).map_err(|error| Failure::io(path, &error))?)),
     };
-    let content = file.as_mut().map(|file| file as &mut dyn Read);
+    let content = file.as_mut().map(|file| &mut **file as &mut dyn Read);
     StorageEngine::verify(document, content, expected)
         .map_err(|error| Failure::io(path.unwrap_or(Path::new("-")), &io::Error::other(error)))
 }

@@ -182,6 +182,15 @@ impl DagBackend for Altered {
         if self.lost_hashes.contains(block_hash) { Ok(None) } else { self.inner.find_block(block_hash) }
     }
 
+    fn find_blocks(
+        &self,
+        hashes: RangeInclusive<BlockHash>,
+        limit: usize,
+    ) -> Result<Vec<(BlockHash, u64)>, BackendError> {
+        let found = self.inner.find_blocks(hashes, limit)?;
+        Ok(found.into_iter().filter(|(hash, _)| !self.lost_hashes.contains(hash)).collect())
+    }
+
     fn find_key(&self, key: &BlockKey) -> Result<Option<u64>, BackendError> {
         if self.lost_keys.contains(key) { Ok(None) } else { self.inner.find_key(key) }
     }

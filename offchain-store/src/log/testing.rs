@@ -101,6 +101,10 @@ impl DagBackend for TestLog {
         Ok(self.blocks.iter().map(DagBlock::block_hash).position(|hash| hash == *block_hash).map(|place| place as u64))
     }
 
+    fn find_blocks(&self, _: RangeInclusive<BlockHash>, _: usize) -> Result<Vec<(BlockHash, u64)>, BackendError> {
+        Ok(Vec::new())
+    }
+
     fn hop(&self, _: u64) -> Result<Option<crate::backend::Hop>, BackendError> {
         Ok(None)
     }

@@ -249,8 +249,8 @@ impl Derived {
         self.filter.as_ref().map_or((0, 0), |filter| (filter.keys(), filter.capacity()))
     }
 
-    /// Whether the saved indexes can be read and cover all rows.
-    pub(super) fn check(&self, connection: &Connection) -> Result<()> {
+    /// Whether the saved indexes can be read and cover all rows: exactly, or without those of blocks that are lost.
+    pub(super) fn check(&self, connection: &Connection, are_blocks_lost: bool) -> Result<()> {
         super::runs::check(connection, &self.runs)?;
         let entries = |index: Index| self.runs.entries(index) + self.recent[index as usize].len() as u64;
         let (totals, _) = read::totals(connection)?;
@@ -261,8 +261,11 @@ impl Derived {
             (Index::Times, totals.blocks),
             (Index::Children, totals.edges),
         ] {
-            if entries(index) != expected {
-                return Err(Fault::damaged(format!("the index of {index:?} has {} entries", entries(index))));
+            let found = entries(index);
+            if found > expected || (found < expected && !are_blocks_lost) {
+                return Err(Fault::damaged(format!(
+                    "the index of {index:?} has {found} entries instead of {expected}"
+                )));
             }
         }
         Ok(())

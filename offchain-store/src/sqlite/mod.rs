@@ -35,6 +35,7 @@ use crate::{
         BackendError, BlockKey, ChunkRef, DagBackend, Hop, ParentInfo, PayloadInfo, StoredChunk, Totals, WriteBatch,
     },
     block::DagBlock,
+    config,
     dictionary::{Dictionary, Shelf},
     plan::{Plan, Stagings},
 };
@@ -43,10 +44,12 @@ use derived::{Additions, Derived};
 use pakit_primitives::{BlockHash, ContentHash, MetadataHash, hasher::Digest};
 use parent_cache::ParentCache;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rustix::fs::OFlags;
 use std::{
     fs::{File, TryLockError},
     io,
     ops::RangeInclusive,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::Duration,
@@ -402,6 +405,10 @@ impl DagBackend for SqliteBackend {
         self.ask_by_hash(block_hash.as_bytes(), |connection, derived| read::find_block(connection, derived, block_hash))
     }
 
+    fn find_blocks(&self, hashes: RangeInclusive<BlockHash>, limit: usize) -> Answer<Vec<(BlockHash, u64)>> {
+        self.ask(|connection, derived| read::find_blocks(connection, derived, &hashes, limit))
+    }
+
     fn find_key(&self, key: &BlockKey) -> Answer<Option<u64>> {
         self.ask_by_hash(key.content_hash.as_bytes(), |connection, derived| read::find_key(connection, derived, key))
     }
@@ -510,20 +517,40 @@ impl DagBackend for SqliteBackend {
         })
     }
 
-    fn check_indexes(&self) -> Answer<()> {
-        self.ask(|connection, derived| derived.check(connection))
+    fn check_indexes(&self, are_blocks_lost: bool) -> Answer<()> {
+        self.ask(|connection, derived| derived.check(connection, are_blocks_lost))
     }
 }
 
 /// Becomes the writer, or says who is.
 fn lock(dir: &Path) -> Answer<File> {
     let path = dir.join(LOCK_FILE);
-    let opened = File::options().read(true).write(true).create(true).truncate(false).open(&path);
-    let file = opened.map_err(|source| io_error(dir, &path, source))?;
+    let file = open_lock_file(&path).map_err(|source| io_error(dir, &path, source))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(BackendError::Locked(dir.to_owned())),
         Err(TryLockError::Error(source)) => Err(BackendError::Io { path, source }),
+    }
+}
+
+/// Opens or makes a file that stands for a lock. A symlink is not followed, or whoever may write to the folder would have us
+/// make files elsewhere; what is no file at all is refused.
+pub(crate) fn open_lock_file(path: &Path) -> io::Result<File> {
+    let no_follow = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let opened = File::options().read(true).write(true).create(true).truncate(false).custom_flags(no_follow).open(path);
+    let refuse = |metadata: std::fs::Metadata| {
+        let what = config::kind_of(&metadata);
+        io::Error::other(format!("it is {what} and not a file; remove it, it is made anew"))
+    };
+    match opened {
+        Ok(file) => match file.metadata()? {
+            metadata if metadata.is_file() => Ok(file),
+            metadata => Err(refuse(metadata)),
+        },
+        Err(error) => match path.symlink_metadata() {
+            Ok(metadata) if !metadata.is_file() => Err(refuse(metadata)),
+            _ => Err(error),
+        },
     }
 }
 

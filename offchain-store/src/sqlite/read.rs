@@ -76,11 +76,13 @@ struct BlockRow {
     parents: Vec<u8>,
 }
 
-fn block_row(leaf_index: u64, row: &Row<'_>) -> rusqlite::Result<Option<BlockRow>> {
+fn block_row(leaf_index: u64, row: &Row<'_>, content: Option<&Digest>) -> rusqlite::Result<Option<BlockRow>> {
     let Some(compression) = Compression::from_code(row.get(6)?) else { return Ok(None) };
-    let (Some(content_hash), Some(_)) = (row.get::<_, Option<Digest>>(8)?, row.get::<_, Option<i64>>(9)?) else {
-        return Ok(None);
+    let content_hash = match content {
+        Some(hash) => Some(*hash),
+        None => row.get::<_, Option<Digest>>(8)?,
     };
+    let (Some(content_hash), Some(_)) = (content_hash, row.get::<_, Option<i64>>(9)?) else { return Ok(None) };
     let header = Header {
         leaf_index,
         parents: Parents::none(),
@@ -98,7 +100,15 @@ fn block_row(leaf_index: u64, row: &Row<'_>) -> rusqlite::Result<Option<BlockRow
 }
 
 pub(super) fn block(connection: &Connection, leaf_index: u64) -> Result<Option<DagBlock>> {
-    match find_row(connection, leaf_index)? {
+    match find_row(connection, leaf_index, None)? {
+        Some(row) => complete(connection, row).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The same with another content hash than its payload's row says.
+pub(super) fn block_with(connection: &Connection, leaf_index: u64, content: &Digest) -> Result<Option<DagBlock>> {
+    match find_row(connection, leaf_index, Some(content))? {
         Some(row) => complete(connection, row).map(Some),
         None => Ok(None),
     }
@@ -110,19 +120,20 @@ pub(super) fn block_by_hash(
     block_hash: &BlockHash,
 ) -> Result<Option<DagBlock>> {
     derived.find(connection, Index::Blocks, prefix(block_hash.as_bytes()), |leaf_index| {
-        match find_row(connection, leaf_index)? {
+        match find_row(connection, leaf_index, None)? {
             Some(row) if row.block_hash == *block_hash.as_bytes() => complete(connection, row).map(Some),
             _ => Ok(None),
         }
     })
 }
 
-fn find_row(connection: &Connection, leaf_index: u64) -> Result<Option<BlockRow>> {
+/// `content` takes the place of the content hash in the payload's row, which is not read then.
+fn find_row(connection: &Connection, leaf_index: u64, content: Option<&Digest>) -> Result<Option<BlockRow>> {
     let sql = "SELECT b.block_hash, b.depth, b.timestamp_key, b.slices_before, b.codec, b.stored_size, b.compression,
         b.parents, p.hash, p.original_size, m.hash
         FROM blocks b LEFT JOIN payloads p ON p.payload_id = b.payload_id
         LEFT JOIN metadata m ON m.metadata_id = b.metadata_id WHERE b.leaf_index = ?1";
-    let found = one(connection, sql, [int(leaf_index)], |row| block_row(leaf_index, row));
+    let found = one(connection, sql, [int(leaf_index)], |row| block_row(leaf_index, row, content));
     let Some(found) = found.map_err(|fault| of_block(leaf_index, fault))? else { return Ok(None) };
     found.map(Some).ok_or_else(|| damaged_block(leaf_index, "has an unknown compression or no payload"))
 }
@@ -181,6 +192,46 @@ pub(super) fn find_block(connection: &Connection, derived: &Derived, block_hash:
         Ok((block_hash_at(connection, leaf_index)?.as_ref() == Some(hash)).then_some(leaf_index))
     })
 }
+
+/// The index knows the first 8 bytes of each hash: what lies within those is looked at.
+pub(super) fn find_blocks(
+    connection: &Connection,
+    derived: &Derived,
+    hashes: &RangeInclusive<BlockHash>,
+    limit: usize,
+) -> Result<Vec<(BlockHash, u64)>> {
+    let mut found = Vec::new();
+    if hashes.is_empty() {
+        return Ok(found);
+    }
+    let mut from = (prefix(hashes.start().as_bytes()), 0);
+    let end = (prefix(hashes.end().as_bytes()), u64::MAX);
+    while from <= end {
+        let entries = derived.list(connection, Index::Blocks, from..=end, CANDIDATES_PAGE)?;
+        for (key, leaf_index) in &entries {
+            // Those that share these bytes stand in the order of the log, so that all of them are looked at.
+            if found.len() >= limit
+                && found.last().is_none_or(|(hash, _): &(BlockHash, u64)| prefix(hash.as_bytes()) != *key)
+            {
+                found.sort_unstable();
+                found.truncate(limit);
+                return Ok(found);
+            }
+            let hash = block_hash_at(connection, *leaf_index)?.map(BlockHash::new);
+            found.extend(hash.filter(|hash| hashes.contains(hash)).map(|hash| (hash, *leaf_index)));
+        }
+        let last = entries.last().filter(|_| entries.len() == CANDIDATES_PAGE);
+        let next = last.and_then(|(key, leaf_index)| Some((*key, leaf_index.checked_add(1)?)));
+        let Some(next) = next else { break };
+        from = next;
+    }
+    found.sort_unstable();
+    found.truncate(limit);
+    Ok(found)
+}
+
+/// Block hashes that are looked at at once.
+const CANDIDATES_PAGE: usize = 64;
 
 pub(super) fn find_key(connection: &Connection, derived: &Derived, key: &BlockKey) -> Result<Option<u64>> {
     let Some(payload) = payload(connection, derived, &key.content_hash)? else { return Ok(None) };

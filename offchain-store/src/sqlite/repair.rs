@@ -2,7 +2,10 @@
 //!
 //! What cannot be derived is never invented: a block whose header no longer hashes to its block hash stays as it is and is
 //! named. A chunk whose bytes are not its content moves to the table `set_aside`, as it was found, and its payload counts as
-//! removed: to put the same content again restores it under its old block.
+//! removed: to put the same content again restores it under its old block. Where only the hash that the row names was
+//! damaged, the block's header tells, and the chunk stays.
+
+mod rehash;
 
 use super::{
     DATABASE_FILE, Options, SqliteBackend, connection,
@@ -14,6 +17,7 @@ use super::{
 };
 use crate::{
     backend::{BackendError, DagBackend, Totals},
+    block::DagBlock,
     chunk::CHUNK_BYTES_LIMIT,
     compress::decompress,
     dictionary::{self, Dictionary},
@@ -23,7 +27,7 @@ use pakit_primitives::{BlockHash, Compression, ContentHash, SoftwareHasher, hash
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use serde::{Serialize, Serializer};
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::Path,
     sync::Arc,
 };
@@ -143,6 +147,10 @@ struct Repairer<'a> {
     counted: Totals,
     /// Leaf indices of all blocks that are lost.
     lost: BTreeSet<u64>,
+    /// Payloads that this repair set aside as chunks.
+    aside: BTreeSet<u64>,
+    /// Payloads whose rows name another hash than that of what they hold, which their blocks bear out.
+    rehashed: BTreeMap<u64, rehash::Rehashed>,
     dictionaries: Dictionaries,
 }
 
@@ -172,19 +180,20 @@ impl<'a> Repairer<'a> {
         let payloads_end = after(end("SELECT max(payload_id) FROM payloads")?);
         let rows = blocks_end + payloads_end;
         let (report, counted) = (RepairReport::default(), Totals::default());
-        let (lost, dictionaries) = (BTreeSet::new(), Dictionaries::new());
-        let rows_done = 0;
+        let (lost, aside, rehashed) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
         Ok(Self {
             connection,
             progress,
             report,
-            rows_done,
+            rows_done: 0,
             rows,
             blocks_end,
             payloads_end,
             counted,
             lost,
-            dictionaries,
+            aside,
+            rehashed,
+            dictionaries: Dictionaries::new(),
         })
     }
 
@@ -232,6 +241,7 @@ impl<'a> Repairer<'a> {
             }
             for (id, hash) in damaged {
                 set_aside(&txn, id)?;
+                self.aside.insert(id);
                 name(&mut self.report.set_aside, &mut self.report.set_aside_count, ContentHash::new(hash));
             }
             txn.commit()?;
@@ -247,22 +257,21 @@ impl<'a> Repairer<'a> {
             if leaf_index % STEP_ROWS == 0 {
                 self.step();
             }
-            let block = match read::block(self.connection, leaf_index) {
-                Ok(Some(block)) => block,
-                Ok(None) | Err(Fault::Backend(BackendError::Damaged(_))) => {
-                    name(&mut self.report.blocks_lost, &mut self.report.blocks_lost_count, leaf_index);
-                    self.lost.insert(leaf_index);
-                    continue;
-                }
+            let (block, is_rehashed) = match read::block(self.connection, leaf_index) {
+                Ok(Some(block)) => (Some(block), false),
+                Ok(None) | Err(Fault::Backend(BackendError::Damaged(_))) => (self.rehashed_block(leaf_index)?, true),
                 Err(fault) => return Err(fault),
             };
+            let Some(block) = block else {
+                name(&mut self.report.blocks_lost, &mut self.report.blocks_lost_count, leaf_index);
+                self.lost.insert(leaf_index);
+                continue;
+            };
+            self.count(&block);
+            if is_rehashed {
+                continue;
+            }
             let header = block.header();
-            self.counted.edges += header.parents.len() as u64;
-            self.counted.depth_max = self.counted.depth_max.max(header.depth);
-            self.counted.depth_sum += u64::from(header.depth);
-            self.counted.original_bytes += header.original_size;
-            self.counted.referenced_bytes += header.stored_size;
-            self.counted.slices = header.slices_through();
             let content = content_state(self.connection, leaf_index, header.original_size, &self.dictionaries)?;
             if let Content::ListLost { payload_id } = content {
                 let txn = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -274,7 +283,17 @@ impl<'a> Repairer<'a> {
             }
         }
         self.counted.blocks = self.blocks_end;
-        Ok(())
+        self.rehash()
+    }
+
+    fn count(&mut self, block: &DagBlock) {
+        let header = block.header();
+        self.counted.edges += header.parents.len() as u64;
+        self.counted.depth_max = self.counted.depth_max.max(header.depth);
+        self.counted.depth_sum += u64::from(header.depth);
+        self.counted.original_bytes += header.original_size;
+        self.counted.referenced_bytes += header.stored_size;
+        self.counted.slices = header.slices_through();
     }
 
     /// A block's hash, if its header has it.

@@ -97,6 +97,35 @@ fn an_honest_document_is_valid_under_either_of_its_heads() {
 }
 
 #[test]
+fn a_lineage_counts_only_to_a_genesis_that_somebody_vouches_for() {
+    let case = Case::new();
+    let plain = ProofDocument { anchor: None, ..case.document.clone() };
+    let trusted = TrustedHead::Given(case.tree_head);
+    let of = |document: &ProofDocument, expected: &Expected<'_>| {
+        let answer = verify_document(document, None, expected).unwrap();
+        let lineage = answer
+            .checked
+            .iter()
+            .copied()
+            .find(|check| matches!(check, Check::Lineage | Check::LineageUncheckedGenesis));
+        (answer.valid, lineage)
+    };
+    let unchecked = Some(Check::LineageUncheckedGenesis);
+    assert_eq!(of(&plain, &Expected::of_head(trusted)), (true, unchecked));
+    assert_eq!(of(&plain, &Expected::default()), (false, unchecked));
+    assert_eq!(of(&plain, &Expected { dag: None, ..case.expected(trusted) }), (true, Some(Check::Lineage)));
+    // A block that names whatever parents it likes may stand in the log: its genesis is not the log's.
+    let genesis_hash = Some(case.log.blocks[1].block_hash());
+    assert_eq!(of(&plain, &Expected { genesis_hash, ..Expected::of_head(trusted) }), (false, None));
+    // The first leaf of the trusted log is its genesis; without a head to trust it may be anybody's.
+    let request = ProofRequest::at(13).with_lineage(Vec::new());
+    let first = build(&LogReader::new(&case.log), &case.log.blocks[0], request).unwrap();
+    assert_eq!(of(&first, &Expected::of_head(trusted)), (true, Some(Check::Lineage)));
+    assert_eq!(of(&first, &Expected::default()), (false, unchecked));
+    assert_eq!(serde_json::to_value(Check::LineageUncheckedGenesis).unwrap(), json!("lineage_unchecked_genesis"));
+}
+
+#[test]
 fn what_a_document_leaves_out_is_not_checked() {
     let case = Case::new();
     let plain = ProofDocument { lineage: None, consistency: None, anchor: None, ..case.document.clone() };
@@ -550,11 +579,13 @@ fn an_implementation_that_shares_no_code_answers_the_same() {
     // Spread over the whole document.
     let some = all.iter().step_by(all.len() / 31).map(|(_, mutant)| mutant);
     let mut answers = [0, 0];
-    for document in std::iter::once(&honest).chain(some) {
+    for (place, document) in std::iter::once(&honest).chain(some).chain([&honest, &honest]).enumerate() {
         let json = document.to_string();
+        // Every third without a genesis to trust, the honest one both with and without.
+        let genesis_hash = (place % 3 != 0).then(|| case.log.blocks[0].block_hash());
         let ours = ProofDocument::from_json(json.as_bytes()).ok().map(|document| {
             // It is given no DAG to mean.
-            let expected = Expected { dag: None, ..case.expected(TrustedHead::Given(case.later_head)) };
+            let expected = Expected { dag: None, genesis_hash, head: TrustedHead::Given(case.later_head) };
             verify_with(&document, &content(12), &expected)
         });
         let proof = folder.path().join("proof.json");
@@ -563,7 +594,7 @@ fn an_implementation_that_shares_no_code_answers_the_same() {
             .args(["-B".as_ref(), vectors_folder().join("pakit.py").as_os_str(), "verify".as_ref()])
             .args([&proof, &file])
             .args(["--root", &case.later_head.root.to_string(), "--size", &case.later_head.size.to_string()])
-            .args(["--genesis", &case.log.blocks[0].block_hash().to_string()])
+            .args(genesis_hash.iter().flat_map(|hash| ["--genesis".to_owned(), hash.to_string()]))
             .output()
             .expect("the cross-check needs python3");
         let theirs: Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -208,6 +208,46 @@ fn check_log(backend: &dyn DagBackend, blocks: &[DagBlock]) {
     assert_eq!(backend.totals().unwrap(), totals_of(blocks, frontier.len() as u64));
 }
 
+/// Blocks by a range of their hashes: all between two of them, and all that begin with as many bytes as one.
+pub(crate) fn blocks_are_found_by_a_range_of_hashes<H: Harness>() {
+    for size in [0, 1, 2, 257] {
+        let harness = H::empty();
+        let blocks = log_of(harness.backend(), size);
+        check_hashes(harness.backend(), &blocks);
+        check_hashes(harness.restarted().backend(), &blocks);
+    }
+}
+
+fn check_hashes(backend: &dyn DagBackend, blocks: &[DagBlock]) {
+    let mut all: Vec<(BlockHash, u64)> = blocks.iter().map(|block| (block.block_hash(), block.leaf_index())).collect();
+    all.sort_unstable();
+    let check = |from: BlockHash, to: BlockHash| {
+        let within: Vec<_> = all.iter().copied().filter(|(hash, _)| (from..=to).contains(hash)).collect();
+        for limit in [0, 1, 2, 5, 63, 64, 65, usize::MAX] {
+            let found = backend.find_blocks(from..=to, limit).unwrap();
+            assert_eq!(found, within[..limit.min(within.len())], "{from} to {to}, {limit}");
+        }
+    };
+    let (least, greatest) = (BlockHash::new([0; 32]), BlockHash::new([0xff; 32]));
+    check(least, greatest);
+    check(greatest, least);
+    for (hash, _) in all.iter().step_by(17) {
+        check(*hash, *hash);
+        check(*hash, greatest);
+        check(least, *hash);
+        for bytes in [1, 2, 7, 8, 9, 31] {
+            let (mut from, mut to) = (hash.to_bytes(), hash.to_bytes());
+            from[bytes..].fill(0);
+            to[bytes..].fill(0xff);
+            check(BlockHash::new(from), BlockHash::new(to));
+        }
+        // Just beside it, within the same 8 bytes.
+        let mut beside = hash.to_bytes();
+        beside[31] ^= 1;
+        check(BlockHash::new(beside), BlockHash::new(beside));
+    }
+}
+
 fn check_nodes(backend: &dyn DagBackend, size: u64) {
     for level in 1..=10 {
         for index in 0..(size >> level) {

@@ -6,6 +6,8 @@
 //! | `answers.rs` | what each command prints with `--json`, and what it does |
 //! | `complaints.rs` | wrong use, items that cannot be stored, repositories that cannot be used: texts and exit codes |
 //! | `damage.rs` | damaged repositories |
+//! | `folders.rs` | folders in whole and in part, hostile and damaged ones |
+//! | `documented.rs` | that docs/cli.md says of `--json` what the commands print |
 //!
 //! Texts are snapshots; after a change that is meant, `INSTA_UPDATE=always cargo test --test cli` writes them anew.
 
@@ -14,6 +16,8 @@
 mod answers;
 mod complaints;
 mod damage;
+mod documented;
+mod folders;
 mod help;
 
 use serde_json::Value;

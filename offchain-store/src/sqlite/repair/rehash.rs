@@ -1,0 +1,181 @@
+//! The part of a repair that is about payloads whose row names another hash than that of the bytes it holds, though the bytes
+//! are what was put. Nothing is believed for it: the header that is put together with the bytes' hash has to have the block's.
+
+use super::{Content, Dictionaries, Repairer, content_state, name, plain_chunk};
+use crate::{
+    backend::BackendError,
+    block::DagBlock,
+    sqlite::{
+        fault::{Fault, Result},
+        read,
+        rows::{int, uint},
+    },
+};
+use pakit_primitives::hasher::Digest;
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+use std::collections::HashMap;
+
+/// A payload whose hash is known again.
+#[derive(Debug)]
+pub(super) struct Rehashed {
+    hash: Digest,
+    /// The blocks that say so.
+    blocks: Vec<u64>,
+}
+
+impl Repairer<'_> {
+    /// A block that could not be put together, with the hash of what its payload holds, if that makes it whole.
+    pub(super) fn rehashed_block(&mut self, leaf_index: u64) -> Result<Option<DagBlock>> {
+        let sql = "SELECT payload_id FROM blocks WHERE leaf_index = ?1 AND payload_id >= 0";
+        let id = self.connection.query_row(sql, [int(leaf_index)], |row| uint(row, 0)).optional()?;
+        let Some(id) = id else { return Ok(None) };
+        let hash = match self.rehashed.get(&id) {
+            Some(known) => Some(known.hash),
+            None => held_hash(self.connection, id, &self.dictionaries)?,
+        };
+        let Some(hash) = hash else { return Ok(None) };
+        match read::block_with(self.connection, leaf_index, &hash) {
+            Ok(Some(block)) => {
+                let rehashed = self.rehashed.entry(id).or_insert_with(|| Rehashed { hash, blocks: Vec::new() });
+                rehashed.blocks.push(leaf_index);
+                Ok(Some(block))
+            }
+            Ok(None) | Err(Fault::Backend(BackendError::Damaged(_))) => Ok(None),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Writes the hashes down, and takes back what was set aside for them.
+    pub(super) fn rehash(&mut self) -> Result<()> {
+        let rehashed = std::mem::take(&mut self.rehashed);
+        if rehashed.is_empty() {
+            return Ok(());
+        }
+        let others = self.rows_of(&rehashed.values().map(|payload| (payload.hash, None)).collect())?;
+        for (id, Rehashed { hash, blocks }) in rehashed {
+            // The content may have been put again meanwhile: two rows of one hash would each hide the other.
+            let row = others.get(&hash).copied().flatten().unwrap_or(id);
+            let txn = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            if row == id {
+                txn.execute("UPDATE payloads SET hash = ?2 WHERE payload_id = ?1", (int(id), hash))?;
+            } else {
+                for leaf_index in &blocks {
+                    let sql = "UPDATE blocks SET payload_id = ?2 WHERE leaf_index = ?1";
+                    txn.execute(sql, (int(*leaf_index), int(row)))?;
+                }
+            }
+            let taken_back = take_back(&txn, id, row, &hash, &self.dictionaries)?;
+            txn.commit()?;
+            self.report.rows_corrected += 1;
+            if let Some(Taken { original_size, stored_size, named }) = taken_back {
+                self.counted.chunks += 1;
+                self.counted.unique_bytes += original_size;
+                self.counted.stored_bytes += stored_size;
+                if self.aside.remove(&id) {
+                    self.report.set_aside_count -= 1;
+                    let place = self.report.set_aside.iter().position(|hash| hash.to_bytes() == named);
+                    place.map(|place| self.report.set_aside.remove(place));
+                }
+            }
+            for leaf_index in blocks {
+                self.name_lost_content(leaf_index)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows that have one of these hashes.
+    fn rows_of(&self, hashes: &HashMap<Digest, Option<u64>>) -> Result<HashMap<Digest, Option<u64>>> {
+        let mut found = hashes.clone();
+        let mut select = self.connection.prepare("SELECT payload_id, hash FROM payloads WHERE hash IS NOT NULL")?;
+        let mut rows = select.query(())?;
+        while let Some(row) = rows.next()? {
+            let Ok(hash) = row.get::<_, Digest>(1) else { continue };
+            if let Some(id) = found.get_mut(&hash) {
+                *id = Some(uint(row, 0)?);
+            }
+        }
+        Ok(found)
+    }
+
+    fn name_lost_content(&mut self, leaf_index: u64) -> Result<()> {
+        let Some(block) = read::block(self.connection, leaf_index)? else { return Ok(()) };
+        let content = content_state(self.connection, leaf_index, block.header().original_size, &self.dictionaries)?;
+        if !matches!(content, Content::Whole) {
+            name(&mut self.report.contents_lost, &mut self.report.contents_lost_count, block.block_hash());
+        }
+        Ok(())
+    }
+}
+
+/// The hash of what a payload holds: its list of chunks, or what was set aside of it.
+fn held_hash(connection: &Connection, payload_id: u64, dictionaries: &Dictionaries) -> Result<Option<Digest>> {
+    let sql = "SELECT kind FROM payloads WHERE payload_id = ?1";
+    match connection.query_row(sql, [int(payload_id)], |row| row.get::<_, i64>(0)).optional()? {
+        Some(1) => hash_of_list(connection, payload_id, dictionaries),
+        Some(2) => {
+            let sql = "SELECT set_aside_id, hash, compression, original_size, bytes FROM set_aside
+                WHERE payload_id = ?1 ORDER BY set_aside_id DESC LIMIT 1";
+            let plain = connection
+                .query_row(sql, [int(payload_id)], |row| Ok(plain_chunk(row, dictionaries)))
+                .optional()?
+                .flatten();
+            Ok(plain.map(|plain| *blake3::hash(&plain).as_bytes()))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn hash_of_list(connection: &Connection, payload_id: u64, dictionaries: &Dictionaries) -> Result<Option<Digest>> {
+    let sql = "SELECT c.start_offset, p.hash, p.compression, p.original_size, p.bytes FROM payload_chunks c
+        LEFT JOIN payloads p ON p.payload_id = c.chunk_id WHERE c.payload_id = ?1 ORDER BY c.start_offset";
+    let mut select = connection.prepare_cached(sql)?;
+    let mut rows = select.query([int(payload_id)])?;
+    let (mut hasher, mut end) = (blake3::Hasher::new(), 0u64);
+    while let Some(row) = rows.next()? {
+        let Some(plain) =
+            plain_chunk(row, dictionaries).filter(|_| row.get(0).is_ok_and(|start: i64| start == int(end)))
+        else {
+            return Ok(None);
+        };
+        end += plain.len() as u64;
+        hasher.update(&plain);
+    }
+    Ok((end > 0).then(|| *hasher.finalize().as_bytes()))
+}
+
+/// What was taken back.
+struct Taken {
+    original_size: u64,
+    stored_size: u64,
+    /// The hash under which it was set aside.
+    named: Digest,
+}
+
+/// Puts what was set aside of a payload into a row that holds nothing, if it has this hash.
+fn take_back(
+    txn: &Connection,
+    payload_id: u64,
+    row: u64,
+    hash: &Digest,
+    dictionaries: &Dictionaries,
+) -> Result<Option<Taken>> {
+    let sql = "SELECT set_aside_id, hash, compression, original_size, bytes FROM set_aside
+        WHERE payload_id = ?1 ORDER BY set_aside_id DESC LIMIT 1";
+    let found = txn.query_row(sql, [int(payload_id)], |row| {
+        let plain = plain_chunk(row, dictionaries).filter(|plain| blake3::hash(plain).as_bytes() == hash);
+        let stored_size = row.get_ref(4)?.as_blob().map_or(0, <[u8]>::len) as u64;
+        let named = row.get::<_, Option<Digest>>(1).ok().flatten().unwrap_or_default();
+        Ok(plain.map(|plain| (row.get::<_, i64>(0), plain.len() as u64, stored_size, named)))
+    });
+    let Some(Some((id, original_size, stored_size, named))) = found.optional()? else { return Ok(None) };
+    let id = id?;
+    let sql = "UPDATE payloads SET kind = 0, compression = s.compression, original_size = s.original_size,
+        stored_size = ?3, bytes = s.bytes FROM set_aside s WHERE payloads.payload_id = ?1 AND payloads.kind = 2
+        AND s.set_aside_id = ?2";
+    if txn.execute(sql, (int(row), id, int(stored_size)))? == 0 {
+        return Ok(None);
+    }
+    txn.execute("DELETE FROM set_aside WHERE set_aside_id = ?1", [id])?;
+    Ok(Some(Taken { original_size, stored_size, named }))
+}
