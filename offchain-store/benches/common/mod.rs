@@ -10,24 +10,24 @@ use std::{
 };
 
 /// Bytes of each content.
-pub const CONTENT_BYTES: usize = 2048;
+pub(crate) const CONTENT_BYTES: usize = 2048;
 
 /// A number among the arguments: `cargo bench` passes --bench beside it.
-pub fn number_argument(default: u64) -> u64 {
+pub(crate) fn number_argument(default: u64) -> u64 {
     std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(default)
 }
 
 /// A disk, where a temporary folder may be a tmpfs.
-pub fn beside_outputs() -> PathBuf {
+pub(crate) fn beside_outputs() -> PathBuf {
     std::env::current_exe().unwrap().parent().unwrap().to_path_buf()
 }
 
-pub fn report(name: &str, figures: Value) {
+pub(crate) fn report(name: &str, figures: Value) {
     println!("{}", json!({ "name": name, "figures": figures }));
 }
 
 /// Records of one kind, as a land register has them: the same fields, other values. zstd shrinks one to about a third.
-pub fn content(number: u64) -> Vec<u8> {
+pub(crate) fn content(number: u64) -> Vec<u8> {
     const WORDS: [&str; 24] = [
         "parcel",
         "easement",
@@ -70,7 +70,7 @@ pub fn content(number: u64) -> Vec<u8> {
 }
 
 /// Times each call, and gives the median and the 99th percentile in microseconds.
-pub fn percentiles<T>(items: impl IntoIterator<Item = T>, mut call: impl FnMut(&T)) -> Value {
+pub(crate) fn percentiles<T>(items: impl IntoIterator<Item = T>, mut call: impl FnMut(&T)) -> Value {
     let mut time = |item| {
         let began = Instant::now();
         call(&item);
@@ -80,7 +80,7 @@ pub fn percentiles<T>(items: impl IntoIterator<Item = T>, mut call: impl FnMut(&
 }
 
 /// Median and 99th percentile in microseconds.
-pub fn summary(mut times: Vec<Duration>) -> Value {
+pub(crate) fn summary(mut times: Vec<Duration>) -> Value {
     times.sort_unstable();
     let at = |share: usize| times[(times.len() - 1) * share / 100].as_nanos() as f64 / 1e3;
     json!({ "p50_us": at(50), "p99_us": at(99), "samples": times.len() })
