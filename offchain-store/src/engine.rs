@@ -187,10 +187,7 @@ impl StorageEngine {
         if backend.totals()?.blocks == 0 {
             return Err(OpenError::Incomplete(folder.to_owned()));
         }
-        let strategy = match backend.setting(SETTING_STRATEGY)? {
-            Some(text) => String::from_utf8_lossy(&text).parse()?,
-            None => ParentSelectionStrategy::default(),
-        };
+        let strategy = String::from_utf8_lossy(&setting(&backend, SETTING_STRATEGY)?).parse()?;
         Ok(Self::assemble(Arc::new(backend), Some(folder.to_owned()), strategy, None, config))
     }
 
@@ -240,7 +237,7 @@ impl StorageEngine {
 
     /// The DAG's name.
     pub fn name(&self) -> Result<String, BackendError> {
-        Ok(String::from_utf8_lossy(&self.backend.setting(SETTING_NAME)?.unwrap_or_default()).into_owned())
+        Ok(String::from_utf8_lossy(&setting(self.backend.as_ref(), SETTING_NAME)?).into_owned())
     }
 
     /// How new blocks choose their parents.
@@ -422,4 +419,9 @@ impl StorageEngine {
     ) -> Result<Verification, ContentReadError> {
         verify::verify_document(document, content, expected)
     }
+}
+
+/// A setting that each repository has from before its genesis on.
+fn setting(backend: &dyn DagBackend, key: &'static str) -> Result<Vec<u8>, BackendError> {
+    backend.setting(key)?.ok_or_else(|| BackendError::Damaged(format!("its setting {key} is missing")))
 }

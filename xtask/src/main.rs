@@ -5,6 +5,7 @@
 mod bench;
 mod build;
 mod demo;
+mod faults;
 mod process;
 mod setup;
 mod test;
@@ -55,6 +56,20 @@ enum Recipe {
         #[arg(long, default_value_t = 11)]
         pairs: usize,
     },
+    /// Kill, cut off, fill up and damage the store for a long time, and write what came of it into docs/dependability.md.
+    Faults {
+        /// Only this kind of fault.
+        only: Option<faults::Campaign>,
+        /// How many experiments, instead of the long campaign's number; seconds for a crowd.
+        #[arg(long, requires = "only")]
+        count: Option<u64>,
+        /// What chooses the moments.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Run nothing, and write down what `pakit-faults` printed into this file when it was run by itself.
+        #[arg(long, requires = "only", conflicts_with = "count")]
+        from: Option<PathBuf>,
+    },
     /// Measure the pallet's weights on the runtime's Wasm and write them to pallet-pakit/src/weights.rs.
     Weights {
         /// How many values of each component to measure.
@@ -75,6 +90,8 @@ fn main() -> ExitCode {
         Recipe::Bench { only, blocks, folder, pairs } => {
             bench::run_benches(&bench::Wanted { only, blocks, folder, pairs })
         }
+        Recipe::Faults { only: Some(campaign), from: Some(from), .. } => faults::write_earlier(campaign, &from),
+        Recipe::Faults { only, count, seed, from: _ } => faults::run_campaigns(only, count, seed),
         Recipe::Weights { steps, repeat } => weights::run(steps, repeat),
     };
     match result {

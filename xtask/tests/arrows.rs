@@ -13,7 +13,7 @@ use std::{
 use serde_json::Value;
 
 /// The crates of this workspace a crate may depend on, tests and build scripts included.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("pakit-primitives", &[]),
     ("pakit-runtime-api", &["pakit-primitives"]),
     ("pallet-pakit", &["pakit-primitives", "pakit-runtime-api"]),
@@ -21,6 +21,8 @@ const ARROWS: [(&str, &[&str]); 8] = [
     ("pakit-dev-node", &["pakit-primitives", "pakit-runtime-api", "pallet-pakit", "pakit-runtime-mock"]),
     ("offchain-store", &["pakit-primitives"]),
     ("pakit-tests", &["pakit-primitives", "pakit-runtime-api", "pallet-pakit", "pakit-runtime-mock", "offchain-store"]),
+    ("pakit-faults-layer", &[]),
+    ("pakit-faults", &["pakit-primitives", "offchain-store", "pakit-tests", "pakit-faults-layer"]),
     ("xtask", &[]),
 ];
 
@@ -242,6 +244,22 @@ fn subxt_is_known_in_one_place() {
         ["subxt", "subxt_signer", "subxt_rpcs"].iter().any(|identifier| starts_a_path(line, identifier))
     });
     assert_none(&found, "subxt belongs in offchain-store/src/anchor/subxt.rs (our own module is `self::subxt`)");
+}
+
+#[test]
+fn unsafe_code_is_written_in_one_place() {
+    let layer = "faults/layer/";
+    let found = lines_where(&sources(""), |source, line| {
+        !source.path.starts_with(layer) && starts_with_word(line, "unsafe") && !source.path.starts_with("xtask/tests/")
+    });
+    assert_none(&found, "unsafe code belongs in faults/layer, which no program is linked with");
+}
+
+/// Whether the word stands in the line, and not as a part of a longer one or of a path.
+fn starts_with_word(line: &str, word: &str) -> bool {
+    let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
+    line.match_indices(word)
+        .any(|(place, _)| !line[..place].ends_with(is_word) && line[place + word.len()..].starts_with([' ', '(']))
 }
 
 #[test]

@@ -40,6 +40,8 @@ impl Fault {
                 // Batches are checked before they are written, so that only what is stored can be wrong.
                 ErrorCode::ConstraintViolation => BackendError::Damaged(text),
                 ErrorCode::DiskFull => BackendError::DiskFull,
+                // The map of the write-ahead log could not be made longer, for which room is all that it takes.
+                _ if failure.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE => BackendError::DiskFull,
                 ErrorCode::ReadOnly => BackendError::ReadOnly(dir.to_owned()),
                 ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => BackendError::Locked(dir.to_owned()),
                 _ => BackendError::Database(Box::new(error)),

@@ -145,7 +145,7 @@ struct Writer {
 impl SqliteBackend {
     /// Makes an empty repository in `dir`, which may exist, and opens it for writing.
     pub fn create(dir: &Path, options: &Options) -> std::result::Result<Self, BackendError> {
-        std::fs::create_dir_all(dir).map_err(|source| io_error(dir, dir, source))?;
+        create_dir(dir)?;
         let dir = &canonical(dir)?;
         let lock = lock(dir)?;
         let path = dir.join(DATABASE_FILE);
@@ -162,9 +162,20 @@ impl SqliteBackend {
         let make = || -> Result<()> {
             let mut connection = connection::open_write(&new_path, true, options)?;
             schema::migrate(&mut connection, 0)?;
+            // Closing would do the same and keep a failure to itself; the log then stays behind when its database is renamed.
+            connection::empty_log(&connection)?;
             Ok(connection.close().map_err(|(_, error)| error)?)
         };
         make().map_err(|fault| fault.in_repository(dir))?;
+        // SQLite tells of some failures only whoever opens the file next: of one to switch to the write-ahead log, for one.
+        let look = || schema::verify(&connection::open_write(&new_path, false, options)?);
+        match look().map_err(|fault| fault.in_repository(dir)) {
+            Err(BackendError::Damaged(what)) => {
+                let source = io::Error::other(format!("the new database did not become whole: {what}"));
+                return Err(BackendError::Io { path: new_path, source });
+            }
+            looked => looked?,
+        }
         std::fs::rename(&new_path, &path).map_err(|source| io_error(dir, &path, source))?;
         sync_dir(dir)?;
         Self::open_locked(dir, lock, options).map_err(|fault| fault.in_repository(dir))
@@ -552,6 +563,20 @@ pub(crate) fn open_lock_file(path: &Path) -> io::Result<File> {
             _ => Err(error),
         },
     }
+}
+
+/// Makes a folder and those above it that are missing, each of them with a name that survives a power cut.
+fn create_dir(dir: &Path) -> Answer<()> {
+    let missing: Vec<&Path> = dir.ancestors().take_while(|folder| !folder.exists()).collect();
+    std::fs::create_dir_all(dir).map_err(|source| io_error(dir, dir, source))?;
+    for folder in missing {
+        match folder.parent() {
+            Some(above) if above.as_os_str().is_empty() => sync_dir(Path::new("."))?,
+            Some(above) => sync_dir(above)?,
+            None => {}
+        }
+    }
+    Ok(())
 }
 
 /// The folder by a path that stays right when the process changes its own.

@@ -516,8 +516,35 @@ pub(super) fn metadata_id(connection: &Connection, hash: &MetadataHash) -> Resul
     one(connection, "SELECT metadata_id FROM metadata WHERE hash = ?1", [hash.as_bytes()], |row| row.get(0))
 }
 
+/// Nothing else would tell that a setting is another one than was set. A repository of an earlier program has no checksum before
+/// something is set again.
 pub(super) fn setting(connection: &Connection, key: &str) -> Result<Option<Vec<u8>>> {
-    one(connection, "SELECT value FROM settings WHERE key = ?1", [key], |row| row.get(0))
+    let read = |key: &str| one(connection, "SELECT value FROM settings WHERE key = ?1", [key], |row| row.get(0));
+    let stored: Option<Vec<u8>> = read(SETTINGS_CHECKSUM)?;
+    if let Some(stored) = stored
+        && stored != settings_checksum(connection)?
+    {
+        return Err(Fault::damaged("the settings are not those that were set"));
+    }
+    read(key)
+}
+
+/// The setting that all others have this checksum.
+pub(super) const SETTINGS_CHECKSUM: &str = "checksum";
+
+/// BLAKE3 over all other settings, each with the lengths of its parts.
+pub(super) fn settings_checksum(connection: &Connection) -> Result<[u8; 32]> {
+    let mut select = connection.prepare_cached("SELECT key, value FROM settings WHERE key <> ?1 ORDER BY key")?;
+    let mut rows = select.query([SETTINGS_CHECKSUM])?;
+    let mut hasher = blake3::Hasher::new();
+    while let Some(row) = rows.next()? {
+        let parts = [row.get_ref(0)?.as_bytes(), row.get_ref(1)?.as_bytes()];
+        for part in parts {
+            let part = part.map_err(rusqlite::Error::from)?;
+            hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
+        }
+    }
+    Ok(*hasher.finalize().as_bytes())
 }
 
 pub(super) fn chunk_hashes(

@@ -278,7 +278,9 @@ impl<'a> Repairer<'a> {
                 set_aside(&txn, payload_id)?;
                 txn.commit()?;
             }
-            if !matches!(content, Content::Whole) {
+            if matches!(content, Content::Whole) {
+                self.report.rows_corrected += correct_list_size(self.connection, leaf_index)?;
+            } else {
                 name(&mut self.report.contents_lost, &mut self.report.contents_lost_count, block.block_hash());
             }
         }
@@ -519,6 +521,16 @@ fn list_state(
         false if is_set_aside => Content::SetAside,
         false => Content::ListLost { payload_id },
     })
+}
+
+/// Stored bytes of a list are those of its chunks, which were looked at before. Says how many rows said otherwise.
+fn correct_list_size(connection: &Connection, leaf_index: u64) -> Result<u64> {
+    let sql = "UPDATE payloads SET stored_size = counted.size FROM
+        (SELECT c.payload_id AS id, sum(p.stored_size) AS size
+            FROM blocks b JOIN payload_chunks c ON c.payload_id = b.payload_id JOIN payloads p ON p.payload_id = c.chunk_id
+            WHERE b.leaf_index = ?1 GROUP BY c.payload_id) AS counted
+        WHERE payloads.payload_id = counted.id AND kind = 1 AND payloads.stored_size <> counted.size";
+    Ok(connection.prepare_cached(sql)?.execute([int(leaf_index)])? as u64)
 }
 
 /// Keeps what a payload's row holds where nothing reads it but people, and makes room for the same content to be put again.

@@ -625,7 +625,12 @@ fn repaired(folder: &tempfile::TempDir) -> repair::RepairReport {
 fn what_follows_from_the_rest_is_repaired_and_nothing_is_lost() {
     let (folder, backend) = create();
     let mut log = Log::new();
-    backend.commit(log.batch(1500)).unwrap();
+    backend.commit(log.batch(1499)).unwrap();
+    let (chunks, refs, content) = two_chunks();
+    let new = NewContent { content_hash: hash(&content), info: info(2000), staged: None, chunks: refs };
+    let mut batch = WriteBatch { chunks, contents: vec![new], ..WriteBatch::default() };
+    log.add(&mut batch, &content);
+    backend.commit(batch).unwrap();
     drop(backend);
     let report = repaired(&folder);
     assert!(report.is_whole() && report.log_nodes_restored == 0 && !report.totals_corrected, "{report:?}");
@@ -634,6 +639,7 @@ fn what_follows_from_the_rest_is_repaired_and_nothing_is_lost() {
         "UPDATE log_tiles SET nodes = CAST(x'00' || substr(nodes, 2) AS BLOB) WHERE tile = 1",
         "DELETE FROM log_nodes",
         "UPDATE payloads SET stored_size = stored_size + 1 WHERE payload_id % 3 = 0",
+        "UPDATE payloads SET stored_size = 7 WHERE kind = 1",
         "UPDATE payloads SET kind = 2 WHERE payload_id = 9; UPDATE payloads SET kind = 1 WHERE payload_id = 11",
         "UPDATE totals SET payload_next = 1 << 62",
         "UPDATE totals SET blocks = 1 << 40, generation = -1",

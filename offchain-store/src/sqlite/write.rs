@@ -302,7 +302,8 @@ pub(super) fn write_ways(txn: &Connection, blocks: u64) -> Result<u64> {
 pub(super) fn set_setting(connection: &Connection, key: &str, value: &[u8]) -> Result<()> {
     let sql =
         "INSERT INTO settings (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
-    execute(connection, sql, (key, value)).map(|_| ())
+    execute(connection, sql, (key, value))?;
+    execute(connection, sql, (read::SETTINGS_CHECKSUM, read::settings_checksum(connection)?)).map(|_| ())
 }
 
 /// Takes up to `rows_max` chunks off a list and says how many.

@@ -1,0 +1,265 @@
+//! The operations that are disturbed. A new command of `pakit` that changes a repository gets an entry in [`operations`] and is
+//! then killed, cut off from power and refused system calls like all the others.
+
+use crate::{
+    journal::count,
+    place::{Layer, Place, run, start},
+};
+use anyhow::{Context, Result, ensure};
+use offchain_store::{Config, InitOptions, StorageEngine, config::Overrides, engine::Access, walk::Source};
+use pakit_primitives::{BlockHash, Head};
+use pakit_tests::process::Done;
+use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
+use serde_json::Value;
+use std::{fs, path::PathBuf, process::Command};
+
+/// One thing that is done to a repository.
+pub struct Operation {
+    /// Its name in reports.
+    pub name: &'static str,
+    /// Makes the state before it in a place that has its files.
+    pub prepare: fn(&Place) -> Result<()>,
+    /// The real program, with arguments.
+    pub command: fn(&Place) -> Command,
+    /// A file of `source` that is its standard input.
+    pub input: Option<&'static str>,
+    /// What holds when it was disturbed.
+    pub promise: Promise,
+    /// Whether it is so slow, or its repository so large, that one in so many experiments is enough.
+    pub one_in: u32,
+}
+
+/// What holds when an operation was disturbed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Promise {
+    /// Everything acknowledged is there, and the repository is sound.
+    Acknowledged,
+    /// After a power cut a beginning of what was acknowledged is there. After a kill, all.
+    Beginning,
+    /// The same as the first, but before the first acknowledgement there may be no repository yet, or one that says that it is not
+    /// completely made.
+    MaybeNone,
+    /// The repository was damaged before and is sound once it ran to its end. What was whole before is there all along.
+    SoundInTheEnd,
+}
+
+/// All operations.
+///
+/// To add one, say `pakit gc`: make the state that it needs in `prepare`, and name its arguments in `command`. If it restores into
+/// another folder, let that folder be the repository of the place.
+pub fn operations() -> Vec<Operation> {
+    let entry =
+        |name, prepare, command, input, promise| Operation { name, prepare, command, input, promise, one_in: 1 };
+    let acknowledged = Promise::Acknowledged;
+    vec![
+        entry("init", |_| Ok(()), |place| pakit(place, &["init", "--name", "faults"]), None, Promise::MaybeNone),
+        entry("put a folder", with_blocks, |place| put(place, &["folder"], &[]), None, acknowledged),
+        entry("put a folder in small batches", with_blocks, |p| put(p, &["folder"], &SMALL), None, acknowledged),
+        entry("put large files", with_blocks, |p| put(p, &["large", "larger"], &SMALL), None, acknowledged),
+        entry("put standard input", with_blocks, |place| put(place, &["-"], &SMALL), Some("larger"), acknowledged),
+        entry("put after a kill", with_log, |place| put(place, &["folder"], &SMALL), None, acknowledged),
+        entry("empty the log", with_log, |place| pakit(place, &["check", "--full"]), None, acknowledged),
+        entry("put with fsync normal", with_blocks, |p| put(p, &["folder"], &NORMAL), None, Promise::Beginning),
+        entry("migrate", with_version_1, |place| put(place, &["folder"], &SMALL), None, acknowledged),
+        entry("repair", with_damage, |place| pakit(place, &["repair"]), None, Promise::SoundInTheEnd),
+        entry("a handle that goes on", with_blocks, |p| p.handle(&words(&["60"])), None, acknowledged),
+        Operation {
+            one_in: 60,
+            ..entry("save the indexes", with_many, |p| put(p, &["folder"], &SMALL), None, acknowledged)
+        },
+    ]
+}
+
+/// Many transactions, many chunks.
+const SMALL: [&str; 4] = ["--batch-blocks", "12", "--chunk-size", "4KiB"];
+const NORMAL: [&str; 4] = ["--batch-blocks", "12", "--fsync", "normal"];
+
+fn words(arguments: &[&str]) -> Vec<String> {
+    arguments.iter().map(|argument| (*argument).to_owned()).collect()
+}
+
+/// `pakit` with these arguments.
+pub fn pakit(place: &Place, arguments: &[&str]) -> Command {
+    place.pakit(&words(arguments))
+}
+
+/// `pakit put` of files of `source`.
+pub fn put(place: &Place, names: &[&str], options: &[&str]) -> Command {
+    let mut arguments = words(&["put"]);
+    arguments.extend(names.iter().map(|name| match *name {
+        "-" => "-".to_owned(),
+        name => place.source().join(name).to_string_lossy().into_owned(),
+    }));
+    arguments.extend(words(options));
+    place.pakit(&arguments)
+}
+
+/// The files that are put: `folder` with 150 small and a few larger ones, and two large ones by themselves.
+pub fn write_sources(place: &Place, seed: u64) -> Result<()> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    for number in 0..150 {
+        let folder = place.source().join(format!("folder/{}", number % 7));
+        fs::create_dir_all(&folder)?;
+        let size = if number % 25 == 0 { rng.random_range(20_000..60_000) } else { rng.random_range(1..3_000) };
+        fs::write(folder.join(format!("{number}")), content(&mut rng, size))?;
+    }
+    for (name, size) in [("large", 150_000), ("larger", 400_000), ("before", 30_000)] {
+        fs::write(place.source().join(name), content(&mut rng, size))?;
+    }
+    Ok(())
+}
+
+/// Half of it is text that compresses, half is not.
+pub fn content(rng: &mut impl Rng, size: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(size + 64);
+    while bytes.len() < size {
+        if rng.random_bool(0.5) {
+            bytes.extend_from_slice(format!("parcel {} belongs to nobody; ", rng.random_range(0..1000)).as_bytes());
+        } else {
+            bytes.extend((0..16).map(|_| rng.random::<u8>()));
+        }
+    }
+    bytes.truncate(size);
+    bytes
+}
+
+/// A repository with some blocks.
+fn with_blocks(place: &Place) -> Result<()> {
+    run(pakit(place, &["init"]), None)?;
+    let before = place.source().join("before-folder");
+    for number in 0..40 {
+        fs::create_dir_all(&before)?;
+        fs::write(before.join(format!("{number}")), format!("before {number}").repeat(number))?;
+    }
+    run(put(place, &["before-folder", "before"], &SMALL), None).map(|_| ())
+}
+
+/// The same, left by a writer that was killed: what it committed stands in the write-ahead log only.
+fn with_log(place: &Place) -> Result<()> {
+    with_blocks(place)?;
+    let undisturbed = Place::new()?;
+    undisturbed.take_disk_of(place)?;
+    let large = || place.source().join("large").to_string_lossy().into_owned();
+    let put_large = |place: &Place| place.pakit(&[words(&["put"]), vec![large()], words(&SMALL)].concat());
+    let journal = Layer { journal: true, fail: None };
+    run(undisturbed.with_layer(put_large(&undisturbed), &journal)?, None)?;
+    let changes = count(&undisturbed.events()?, "change");
+    let before = Place::new()?;
+    before.take_disk_of(place)?;
+    // From the end back, where the log is copied into the database, to where it is not yet.
+    for number in (1..changes).rev().step_by(3) {
+        let fail = Some(format!("change:{number}:kill:once"));
+        start(place.with_layer(put_large(place), &Layer { journal: false, fail })?, None)?.wait();
+        let log = fs::metadata(place.repository().join("pakit.db-wal"));
+        if log.is_ok_and(|log| log.len() > 50_000) {
+            return Ok(());
+        }
+        place.take_disk_of(&before)?;
+    }
+    anyhow::bail!("no kill left a log")
+}
+
+/// A repository of schema 1, with 600 blocks; the first program that writes brings it up to date.
+fn with_version_1(place: &Place) -> Result<()> {
+    let packed = include_bytes!("../../offchain-store/tests/data/version-1.db.zst");
+    fs::create_dir(place.repository())?;
+    fs::write(place.repository().join("pakit.db"), zstd::decode_all(&packed[..])?)?;
+    Ok(())
+}
+
+/// A repository of which everything that is damaged follows from the rest.
+fn with_damage(place: &Place) -> Result<()> {
+    with_blocks(place)?;
+    run(put(place, &["folder"], &SMALL), None)?;
+    run(put(place, &["larger"], &SMALL), None)?;
+    let database = rusqlite::Connection::open(place.repository().join("pakit.db"))?;
+    database.execute_batch(
+        "PRAGMA foreign_keys = OFF;
+        UPDATE payloads SET stored_size = stored_size + 1 WHERE payload_id % 3 = 0;
+        UPDATE payloads SET refs = 7 WHERE payload_id % 5 = 0;
+        UPDATE blocks SET way = 0 WHERE leaf_index % 2 = 0;
+        UPDATE totals SET edges = 2, frontier = 5, stored_bytes = 0;",
+    )?;
+    Ok(())
+}
+
+/// A repository just before its indexes are saved: at 65,536 blocks.
+fn with_many(place: &Place) -> Result<()> {
+    let (engine, _) = StorageEngine::init(&place.repository(), &InitOptions::default(), Config::default())?;
+    let source = |number: u32| Source::Bytes(format!("{number}").into(), number.to_le_bytes().to_vec());
+    engine.put((0..65_450).map(source).collect(), None, &mut |_| ())?;
+    Ok(())
+}
+
+/// What a program acknowledged: whole lines of its output.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Acknowledged {
+    /// The block.
+    pub block: String,
+    /// Its place in the log, where that was said.
+    pub leaf_index: Option<u64>,
+    /// What it was made of, where that was said.
+    pub path: Option<PathBuf>,
+}
+
+/// Reads what was acknowledged. A line without its end was not said completely, and counts for nothing.
+pub fn acknowledged(stdout: &[u8]) -> Result<Vec<Acknowledged>> {
+    let whole = stdout.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let mut found = Vec::new();
+    for line in String::from_utf8(stdout[..whole].to_vec())?.lines() {
+        let value: Value = serde_json::from_str(line).with_context(|| format!("no JSON: {line}"))?;
+        let block = value["block"].as_str().or_else(|| value["genesis"].as_str());
+        if let Some(block) = block {
+            let path = value["path"].as_str().map(PathBuf::from);
+            found.push(Acknowledged { block: block.to_owned(), leaf_index: value["leaf_index"].as_u64(), path });
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a program ended as one may that met a fault: with success, or with an exit code and a line that says why.
+pub fn ended_well(done: &Done) -> Result<()> {
+    let said = &done.stderr;
+    ensure!(done.signal.is_none(), "{} was ended by signal {:?}: {said}", done.typed, done.signal);
+    ensure!(!said.contains("panicked"), "{} panicked: {said}", done.typed);
+    match done.code {
+        Some(0) => Ok(()),
+        Some(1 | 3) => {
+            // A check that found something says so on its standard output.
+            let is_named = said.lines().any(|line| line.starts_with("pakit: ")) || !done.stdout.is_empty();
+            ensure!(is_named, "{} says nothing of why it ended with {:?}: {said}", done.typed, done.code);
+            Ok(())
+        }
+        code => anyhow::bail!("{} ended with {code:?}: {said}", done.typed),
+    }
+}
+
+/// What a repository held before it was disturbed.
+#[derive(Clone, Debug, Default)]
+pub struct Before {
+    /// The log's head.
+    pub head: Option<Head>,
+    /// Blocks whose content was whole.
+    pub blocks: Vec<BlockHash>,
+}
+
+impl Before {
+    /// Looks at the repository in a place, if there is one. It is opened for writing, and so is best a copy.
+    pub fn of(place: &Place) -> Result<Self> {
+        if !place.repository().join("pakit.db").exists() {
+            return Ok(Self::default());
+        }
+        let engine = StorageEngine::open(&place.repository(), Access::Write, &Overrides::default())?;
+        let head = engine.head()?;
+        let mut blocks = Vec::new();
+        // A few hundred, from both ends, stand for all of a large one.
+        let some = (0..head.size).filter(|at| *at < 300 || *at + 300 > head.size);
+        for leaf_index in some {
+            let block = engine.backend().block(leaf_index)?.context("a block is missing before anything was done")?;
+            if engine.reader(&block, None)?.copy_to(&mut std::io::sink()).is_ok() {
+                blocks.push(block.block_hash());
+            }
+        }
+        Ok(Self { head: Some(head), blocks })
+    }
+}
