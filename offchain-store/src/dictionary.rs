@@ -112,9 +112,12 @@ impl Dictionary {
     }
 }
 
+/// What the names of the settings that hold dictionaries begin with.
+pub(crate) const SETTINGS: &str = "dictionary/";
+
 /// The settings that hold a dictionary.
 fn copies(number: u32) -> [String; 2] {
-    [format!("dictionary/{number}"), format!("dictionary/{number}/copy")]
+    [format!("{SETTINGS}{number}"), format!("{SETTINGS}{number}/copy")]
 }
 
 /// The number of the newest dictionary, 0 where there is none.

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     backend::{BlockKey, ChunkRef, Hop, ParentInfo, PayloadInfo, StoredChunk, Totals},
     block::DagBlock,
+    dictionary,
     plan::{PayloadKind, PayloadRow, node_number},
 };
 use pakit_primitives::{
@@ -517,9 +518,12 @@ pub(super) fn metadata_id(connection: &Connection, hash: &MetadataHash) -> Resul
 }
 
 /// Nothing else would tell that a setting is another one than was set. A repository of an earlier program has no checksum before
-/// something is set again.
+/// something is set again. Dictionaries have hashes of their own, and a second copy each that must be found without the first.
 pub(super) fn setting(connection: &Connection, key: &str) -> Result<Option<Vec<u8>>> {
     let read = |key: &str| one(connection, "SELECT value FROM settings WHERE key = ?1", [key], |row| row.get(0));
+    if key.starts_with(dictionary::SETTINGS) {
+        return read(key);
+    }
     let stored: Option<Vec<u8>> = read(SETTINGS_CHECKSUM)?;
     if let Some(stored) = stored
         && stored != settings_checksum(connection)?
@@ -532,10 +536,11 @@ pub(super) fn setting(connection: &Connection, key: &str) -> Result<Option<Vec<u
 /// The setting that all others have this checksum.
 pub(super) const SETTINGS_CHECKSUM: &str = "checksum";
 
-/// BLAKE3 over all other settings, each with the lengths of its parts.
+/// BLAKE3 over all other settings but dictionaries, each with the lengths of its parts.
 pub(super) fn settings_checksum(connection: &Connection) -> Result<[u8; 32]> {
-    let mut select = connection.prepare_cached("SELECT key, value FROM settings WHERE key <> ?1 ORDER BY key")?;
-    let mut rows = select.query([SETTINGS_CHECKSUM])?;
+    let sql = "SELECT key, value FROM settings WHERE key <> ?1 AND substr(key, 1, length(?2)) <> ?2 ORDER BY key";
+    let mut select = connection.prepare_cached(sql)?;
+    let mut rows = select.query([SETTINGS_CHECKSUM, dictionary::SETTINGS])?;
     let mut hasher = blake3::Hasher::new();
     while let Some(row) = rows.next()? {
         let parts = [row.get_ref(0)?.as_bytes(), row.get_ref(1)?.as_bytes()];

@@ -15,7 +15,7 @@
 //! | `log_nodes` | an inner node of the log above level 8 | numbered index x 2^(level + 1) + 2^level - 1, which is nearly the order of appending |
 //! | `set_aside` | a chunk whose bytes were not its content, as a repair found it | nothing reads it but people |
 //! | `totals` | the only row: sums over everything | changed in the transaction that changes what is summed. `generation` says how often what is derived was saved |
-//! | `settings` | a named value | the one called `checksum`: BLAKE3 over all others, in the order of their keys, each key and value after its length as 8 bytes |
+//! | `settings` | a named value | the one called `checksum`: BLAKE3 over all others but `dictionary/...`, which carry their own, in the order of their keys, each key and value after its length as 8 bytes |
 //! | `runs`, `run_pages` | the indexes, see [`super::runs`] | derived |
 //! | `filter_pages`, `child_counts`, `derived` | the existence filter, the children of each block counted, and up to where both and the indexes know the rows, see [`super::derived`] | derived. `checksum`: BLAKE3 of all of it |
 //!
