@@ -133,6 +133,9 @@ pub struct WriteBatch {
     pub abandoned: Vec<StagingId>,
     /// Contents of several chunks.
     pub contents: Vec<NewContent>,
+    /// Contents that blocks of this batch name and that are not kept: hash and plaintext bytes. Only whoever writes a log anew
+    /// whose contents had been removed commits such blocks. A content that is kept after all stays.
+    pub absent: Vec<(ContentHash, u64)>,
     /// Metadata maps by hash, dag-cbor.
     pub metadata: Vec<(MetadataHash, Vec<u8>)>,
     /// Blocks in log order. The first one's leaf index is the size of the log.
@@ -148,6 +151,7 @@ impl WriteBatch {
             && self.staged.is_empty()
             && self.abandoned.is_empty()
             && self.contents.is_empty()
+            && self.absent.is_empty()
             && self.metadata.is_empty()
             && self.blocks.is_empty()
     }

@@ -2,6 +2,7 @@
 
 use crate::{
     backend::{BackendError, DagBackend},
+    backup::{SETTING_INSTANCE, new_instance},
     block::DagBlock,
     cache::{BlockCache, CACHED_CONTENT_BYTES_MAX, CachedBlock},
     commit::{CommitError, Committer},
@@ -199,6 +200,7 @@ impl StorageEngine {
     ) -> Result<(Self, DagBlock), OpenError> {
         backend.set_setting(SETTING_NAME, options.name.as_bytes())?;
         backend.set_setting(SETTING_STRATEGY, options.strategy.to_string().as_bytes())?;
+        backend.set_setting(SETTING_INSTANCE, &new_instance())?;
         let engine = Self::assemble(backend, folder, options.strategy, options.seed, config);
         let mut content = match options.seed {
             Some(seed) => blake3::hash(&seed.to_le_bytes()).as_bytes().to_vec(),

@@ -2,7 +2,9 @@
 
 pub mod anchor;
 pub mod backend;
+pub mod backup;
 pub mod block;
+pub mod bulk;
 pub mod cache;
 pub mod check;
 pub mod chunk;
@@ -37,6 +39,7 @@ pub mod walk;
 
 pub use backend::{BackendError, DagBackend};
 pub use block::{DagBlock, DagBuilder, NewBlock};
+pub use bulk::BulkBackend;
 pub use check::CheckReport;
 pub use config::Config;
 pub use dag::MerkleDag;

@@ -196,7 +196,11 @@ pub struct LogAppender {
 impl LogAppender {
     /// Goes on where the backend's log ends.
     pub fn resume(backend: &dyn DagBackend) -> Result<Self, LogReadError> {
-        let size = backend.totals()?.blocks;
+        Self::resume_at(backend, backend.totals()?.blocks)
+    }
+
+    /// Goes on from an earlier size of the backend's log.
+    pub fn resume_at(backend: &dyn DagBackend, size: u64) -> Result<Self, LogReadError> {
         if size > LEAVES_MAX {
             return Err(LogError::SizeTooLarge.into());
         }

@@ -3,6 +3,7 @@
 use crate::{
     backend::{BackendError, BlockKey, ChunkRef, DagBackend, Hop, PayloadInfo, StoredChunk, Totals, WriteBatch},
     block::DagBlock,
+    bulk::{BULK_ROWS_MAX, BulkBackend, Extent, ListedChunk, Note, NoteKind, StoredPayload},
     dictionary::{Dictionary, Shelf},
     plan::{BlockPlan, Known, ListPlan, ParentRow, PayloadKind, PayloadRow, Plan, Stagings, node_number},
 };
@@ -40,6 +41,8 @@ enum Data {
     Chunk(Vec<u8>),
     /// Chunk numbers by offset.
     List(BTreeMap<u64, u64>),
+    /// Nothing; headers name it.
+    Removed,
 }
 
 #[derive(Debug, Default)]
@@ -60,6 +63,7 @@ struct State {
     payload_next: u64,
     metadata: BTreeMap<MetadataHash, Vec<u8>>,
     settings: BTreeMap<String, Vec<u8>>,
+    notes: BTreeMap<(NoteKind, u64), Note>,
     stagings: Stagings,
 }
 
@@ -96,6 +100,7 @@ impl Known for State {
             kind: match payload.data {
                 Data::Chunk(_) => PayloadKind::Chunk,
                 Data::List(_) => PayloadKind::List,
+                Data::Removed => PayloadKind::Removed,
             },
             original_size: payload.original_size,
             stored_size: payload.stored_size,
@@ -146,6 +151,17 @@ impl State {
             };
             self.payloads.insert(id, payload);
         }
+        for (id, content_hash, original_size) in plan.absent {
+            self.payload_ids.insert(content_hash, id);
+            let payload = Payload {
+                content_hash: Some(content_hash),
+                original_size,
+                stored_size: 0,
+                compression: Compression::None,
+                data: Data::Removed,
+            };
+            self.payloads.insert(id, payload);
+        }
         for (id, list) in plan.lists {
             self.apply_list(id, list);
         }
@@ -174,13 +190,22 @@ impl State {
             self.payloads.remove(&id);
             return;
         }
+        // A removed content is kept again under its own number, with what was staged of it under another one.
+        let begun = match plan.restores {
+            Some(_) => self.payloads.remove(&id),
+            None => None,
+        };
+        let id = plan.restores.unwrap_or(id);
         let payload = self.payloads.entry(id).or_insert_with(|| Payload {
             content_hash: None,
             original_size: 0,
             stored_size: 0,
             compression: Compression::None,
-            data: Data::List(BTreeMap::new()),
+            data: Data::Removed,
         });
+        if let Data::Removed = payload.data {
+            payload.data = begun.map_or_else(|| Data::List(BTreeMap::new()), |begun| begun.data);
+        }
         if let Data::List(list) = &mut payload.data {
             list.extend(plan.rows);
         }
@@ -316,7 +341,7 @@ impl DagBackend for MemoryBackend {
             original_size: payload.original_size,
             stored_size: payload.stored_size,
             compression: payload.compression,
-            is_kept: true,
+            is_kept: !matches!(payload.data, Data::Removed),
         }))
     }
 
@@ -327,6 +352,7 @@ impl DagBackend for MemoryBackend {
             return Ok(Vec::new());
         }
         match &payload.data {
+            Data::Removed => Ok(Vec::new()),
             Data::Chunk(_) => (0..limit.min(1)).map(|_| state.chunk_ref(0, id)).collect(),
             Data::List(list) => {
                 let first = list.range(..=from).next_back().map_or(0, |(offset, _)| *offset);
@@ -379,5 +405,85 @@ impl DagBackend for MemoryBackend {
         let ids = state.payload_ids.range((start, Bound::Unbounded));
         let is_chunk = |id| matches!(state.payloads.get(id), Some(Payload { data: Data::Chunk(_), .. }));
         Ok(ids.filter(|(_, id)| is_chunk(id)).take(limit).map(|(hash, _)| *hash).collect())
+    }
+}
+
+impl BulkBackend for MemoryBackend {
+    fn extent(&self) -> Result<Extent, BackendError> {
+        let state = self.read();
+        Ok(Extent { blocks: state.totals.blocks, payload_next: state.payload_next })
+    }
+
+    fn payload_rows(&self, from: u64, below: u64, bytes_max: usize) -> Result<Vec<(u64, StoredPayload)>, BackendError> {
+        let state = self.read();
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        let range = if from < below { from..below } else { 0..0 };
+        for (number, payload) in state.payloads.range(range).take(BULK_ROWS_MAX) {
+            let row = match (&payload.data, payload.content_hash) {
+                (Data::Removed, _) | (_, None) => StoredPayload::Absent,
+                (Data::Chunk(stored), Some(chunk_hash)) => {
+                    bytes += stored.len();
+                    let original_size = state.chunk_ref(0, *number)?.original_size;
+                    let (compression, bytes) = (payload.compression, stored.clone());
+                    StoredPayload::Chunk(StoredChunk { chunk_hash, compression, original_size, bytes })
+                }
+                (Data::List(_), Some(content_hash)) => {
+                    let Payload { original_size, stored_size, compression, .. } = *payload;
+                    let info = PayloadInfo { original_size, stored_size, compression, is_kept: true };
+                    StoredPayload::List { content_hash, info }
+                }
+            };
+            rows.push((*number, row));
+            if bytes >= bytes_max {
+                break;
+            }
+        }
+        Ok(rows)
+    }
+
+    fn removed_rows(&self, from: u64) -> Result<Vec<u64>, BackendError> {
+        let state = self.read();
+        let removed = state.payloads.range(from..).filter(|(_, payload)| matches!(payload.data, Data::Removed));
+        Ok(removed.map(|(number, _)| *number).take(BULK_ROWS_MAX).collect())
+    }
+
+    fn list_rows(&self, number: u64, from: u64) -> Result<Vec<ListedChunk>, BackendError> {
+        let state = self.read();
+        let Some(Payload { data: Data::List(list), .. }) = state.payloads.get(&number) else { return Ok(Vec::new()) };
+        let rows = list.range(from..).take(BULK_ROWS_MAX);
+        let listed = |(offset, number): (&u64, &u64)| {
+            let stored_size = state.payloads.get(number).map_or(0, |chunk| chunk.stored_size);
+            Ok(ListedChunk { number: *number, stored_size, chunk: state.chunk_ref(*offset, *number)? })
+        };
+        rows.map(listed).collect()
+    }
+
+    fn block_rows(&self, from: u64, limit: usize) -> Result<Vec<(DagBlock, u64)>, BackendError> {
+        let state = self.read();
+        let from = usize::try_from(from).unwrap_or(usize::MAX).min(state.blocks.len());
+        let blocks = state.blocks.iter().skip(from).take(limit.min(BULK_ROWS_MAX));
+        let with_number = |block: &DagBlock| {
+            let found = state.find_payload(&block.header().content_hash);
+            let missing = || BackendError::Damaged(format!("block {} has no payload", block.leaf_index()));
+            Ok((block.clone(), found.ok_or_else(missing)?.0))
+        };
+        blocks.map(with_number).collect()
+    }
+
+    fn settings(&self) -> Result<Vec<(String, Vec<u8>)>, BackendError> {
+        let state = self.read();
+        Ok(state.settings.iter().take(BULK_ROWS_MAX).map(|(key, value)| (key.clone(), value.clone())).collect())
+    }
+
+    fn notes(&self, kind: NoteKind, from: u64) -> Result<Vec<Note>, BackendError> {
+        let state = self.read();
+        let notes = state.notes.range((kind, from)..=(kind, u64::MAX));
+        Ok(notes.take(BULK_ROWS_MAX).map(|(_, note)| note.clone()).collect())
+    }
+
+    fn keep_notes(&self, notes: &[Note]) -> Result<(), BackendError> {
+        let notes = notes.iter().map(|note| ((note.kind, note.number), note.clone()));
+        self.write().notes.extend(notes);
+        Ok(())
     }
 }

@@ -123,6 +123,8 @@ pub(crate) struct Plan {
     pub(crate) chunks: Vec<(u64, StoredChunk)>,
     /// Chunks of removed payloads, with the payloads' numbers.
     pub(crate) restored: Vec<(u64, StoredChunk)>,
+    /// New payloads of which only hash and size are known, with their numbers, ascending.
+    pub(crate) absent: Vec<(u64, ContentHash, u64)>,
     /// Lists by number.
     pub(crate) lists: BTreeMap<u64, ListPlan>,
     /// By how much the count of references to a payload grows.
@@ -152,7 +154,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// Checks a batch and settles what it changes.
     pub(crate) fn new(known: &impl Known, stagings: &Stagings, batch: WriteBatch) -> Result<Self, BackendError> {
-        let WriteBatch { chunks, staged, abandoned, contents, metadata, blocks, log_nodes } = batch;
+        let WriteBatch { chunks, staged, abandoned, contents, absent, metadata, blocks, log_nodes } = batch;
         let mut planner = Planner::new(known, stagings.clone())?;
         for chunk in chunks {
             planner.chunk(chunk)?;
@@ -165,6 +167,9 @@ impl Plan {
         }
         for content in contents {
             planner.content(content)?;
+        }
+        for (content_hash, original_size) in absent {
+            planner.absent(content_hash, original_size)?;
         }
         planner.metadata(metadata)?;
         let size_before = planner.plan.totals.blocks;
@@ -185,7 +190,11 @@ impl Plan {
         let chunks = self.chunks.iter().map(|(_, chunk)| chunk.chunk_hash.to_bytes());
         let lists = self.lists.values().filter(|list| !list.is_dropped);
         let contents = lists.filter_map(|list| list.name.map(|(hash, _)| hash.to_bytes()));
-        chunks.chain(contents).chain(self.blocks.iter().map(|planned| planned.block.block_hash().to_bytes()))
+        let absent = self.absent.iter().map(|(_, hash, _)| hash.to_bytes());
+        chunks
+            .chain(contents)
+            .chain(absent)
+            .chain(self.blocks.iter().map(|planned| planned.block.block_hash().to_bytes()))
     }
 }
 
@@ -197,6 +206,8 @@ struct Planner<'a, K> {
     /// Parents that were looked up.
     parents: HashMap<u64, ParentRow>,
     metadata: HashSet<MetadataHash>,
+    /// Contents that blocks of this batch may name although they are not kept.
+    absent: HashSet<ContentHash>,
 }
 
 impl<'a, K: Known> Planner<'a, K> {
@@ -205,6 +216,7 @@ impl<'a, K: Known> Planner<'a, K> {
         let plan = Plan {
             chunks: Vec::new(),
             restored: Vec::new(),
+            absent: Vec::new(),
             lists: BTreeMap::new(),
             refs: BTreeMap::new(),
             metadata: Vec::new(),
@@ -218,7 +230,14 @@ impl<'a, K: Known> Planner<'a, K> {
             payload_next: payload_first,
             stagings,
         };
-        Ok(Self { known, plan, payloads: HashMap::new(), parents: HashMap::new(), metadata: HashSet::new() })
+        Ok(Self {
+            known,
+            plan,
+            payloads: HashMap::new(),
+            parents: HashMap::new(),
+            metadata: HashSet::new(),
+            absent: HashSet::new(),
+        })
     }
 
     fn payload(&mut self, hash: &ContentHash) -> Result<Option<PayloadRow>, BackendError> {
@@ -393,6 +412,27 @@ impl<'a, K: Known> Planner<'a, K> {
         Ok(())
     }
 
+    /// A content that is named and not kept gets a row that says so, unless it has one.
+    fn absent(&mut self, content_hash: ContentHash, original_size: u64) -> Result<(), BackendError> {
+        if original_size >= SIZE_LIMIT {
+            return Err(BackendError::BatchMisfit("a content is larger than a content can be"));
+        }
+        self.absent.insert(content_hash);
+        match self.payload(&content_hash)? {
+            Some(row) if row.original_size != original_size => {
+                Err(BackendError::BatchMisfit("a content is known with another size"))
+            }
+            Some(_) => Ok(()),
+            None => {
+                let id = self.next_id();
+                let row = PayloadRow { id, list_id: id, kind: PayloadKind::Removed, original_size, stored_size: 0 };
+                self.payloads.insert(content_hash, row);
+                self.plan.absent.push((id, content_hash, original_size));
+                Ok(())
+            }
+        }
+    }
+
     fn metadata(&mut self, maps: Vec<(MetadataHash, Vec<u8>)>) -> Result<(), BackendError> {
         for (hash, map) in maps {
             if !hash.is_some() {
@@ -419,7 +459,7 @@ impl<'a, K: Known> Planner<'a, K> {
         }
         self.check_parents(&block)?;
         let payload = match self.payload(&header.content_hash)? {
-            Some(row) if row.kind != PayloadKind::Removed => row,
+            Some(row) if row.kind != PayloadKind::Removed || self.absent.contains(&header.content_hash) => row,
             _ => return Err(BackendError::BatchMisfit("a block's content is not kept")),
         };
         if payload.original_size != header.original_size {

@@ -6,7 +6,7 @@ mod backend_suite;
 
 use backend_suite::{Harness, Shape};
 use offchain_store::{
-    BackendError, DagBackend,
+    BackendError, BulkBackend, DagBackend,
     memory::MemoryBackend,
     sqlite::{Access, Options, SqliteBackend},
 };
@@ -19,7 +19,7 @@ impl Harness for Memory {
         Self(MemoryBackend::new())
     }
 
-    fn backend(&self) -> &dyn DagBackend {
+    fn backend(&self) -> &dyn BulkBackend {
         &self.0
     }
 
@@ -40,7 +40,7 @@ impl Harness for Sqlite {
         Self { backend, folder }
     }
 
-    fn backend(&self) -> &dyn DagBackend {
+    fn backend(&self) -> &dyn BulkBackend {
         &self.backend
     }
 
@@ -75,6 +75,8 @@ conformance!(
     a_content_that_is_kept_already_is_not_kept_twice,
     a_chunk_that_is_kept_as_a_list_is_listed_by_its_chunks,
     a_batch_that_does_not_fit_leaves_nothing,
+    a_content_that_is_not_kept_can_be_named_and_kept_later,
+    rows_are_read_in_the_order_of_their_numbers,
     numbers_of_all_64_bits_are_kept,
     settings_are_kept_and_replaced,
     many_threads_read_while_one_commits,

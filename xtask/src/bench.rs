@@ -15,6 +15,9 @@ use crate::{
     setup::{self, Environment},
 };
 
+/// MB of contents that are backed up, of each kind.
+const BACKUP_MB: u64 = 2_000;
+
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Bench {
@@ -22,6 +25,8 @@ pub(crate) enum Bench {
     Engine,
     /// Many callers at once.
     Store,
+    /// Backups: full, after a growth of 1 %, restored.
+    Backup,
     /// Real files, against restic, rustic, borg and git, in pairs of runs.
     Peers,
 }
@@ -52,6 +57,10 @@ pub(crate) fn run_benches(wanted: &Wanted) -> Result<()> {
     if wants(Bench::Store) {
         let title = "Many callers, one durable put of 2 KiB each at a time";
         write_section("store", &of_crate(&environment, "store", wanted.blocks / 10, title)?)?;
+    }
+    if wants(Bench::Backup) {
+        let title = format!("Backups of {BACKUP_MB} MB, restored in turn with plain writes of as many bytes");
+        write_section("backup", &of_crate(&environment, "backup", BACKUP_MB, &title)?)?;
     }
     if wants(Bench::Peers) {
         write_section("peers", &peers::run_all(&environment, &programs, wanted)?)?;

@@ -102,3 +102,44 @@ pub(super) async fn prepare<C: ChainClient>(
     let chain = client.identity().genesis;
     Ok(outbox.prepare(&NewRow { chain, purpose: order.purpose, signed })?)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::{
+        Config, InitOptions, StorageEngine,
+        backup::{self, At, BackupOptions},
+        config::Overrides,
+        engine::Access,
+        sqlite::{Options, SqliteBackend},
+    };
+
+    #[test]
+    fn a_restored_older_backup_is_told_apart_and_a_newer_one_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let (repository, kept) = (folder.path().join("repository"), folder.path().join("backup"));
+        let (engine, _) = StorageEngine::init(&repository, &InitOptions::default(), Config::default()).unwrap();
+        let backend = SqliteBackend::open(&repository, Access::Read, &Options::default()).unwrap();
+        let back_up = || backup::back_up(&backend, &kept, &BackupOptions::default(), &mut |_, _| {}).unwrap();
+        engine.store(&b"before"[..], None).unwrap();
+        back_up();
+        engine.store(&b"after"[..], None).unwrap();
+        let anchored = engine.head().unwrap();
+        back_up();
+        engine.store(&b"not anchored"[..], None).unwrap();
+        back_up();
+        let restored = |at, name| {
+            let target = folder.path().join(name);
+            backup::restore(&kept, at, &target, &Options::default(), &mut |_, _| {}).unwrap();
+            StorageEngine::open(&target, Access::Read, &Overrides::default()).unwrap()
+        };
+        let old = restored(At::Size(2), "old");
+        let error = check_extends(old.backend().as_ref(), 0, anchored).unwrap_err();
+        assert!(matches!(error, AnchorError::NotExtending(_)), "{error}");
+        for (at, name) in [(At::Size(3), "same"), (At::Newest, "newer")] {
+            check_extends(restored(at, name).backend().as_ref(), 0, anchored).unwrap();
+        }
+    }
+}

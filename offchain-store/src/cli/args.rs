@@ -1,6 +1,6 @@
 //! The command line: its grammar and its help.
 
-use crate::{config::Overrides, parents::ParentSelectionStrategy};
+use crate::{backup::At, config::Overrides, parents::ParentSelectionStrategy};
 use clap::{
     Args, Parser, Subcommand,
     builder::{OsStringValueParser, TypedValueParser},
@@ -131,6 +131,17 @@ pub(super) enum Command {
     /// Keep a copy of the repository's folder first. Contents that are named are restored by putting them again; blocks that are named
     /// come back from a copy only. A database that SQLite itself cannot read is beyond this.
     Repair,
+    /// Back the repository up into a folder, also while it is written
+    ///
+    /// The first backup in a folder is full; each later one adds what was added since. One that is interrupted is gone on with by
+    /// the next. Keys, settings of the machine (config.toml) and what lies outside of the repository are not in it.
+    #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+    Backup(Backup),
+    /// Restore a repository from a backup, to where --repo says
+    ///
+    /// The backup is read and checked before anything is made, and nothing that is there is overwritten: --repo names a folder that is
+    /// new or empty.
+    Restore(Restore),
     /// Print a completion script for a shell
     Completions(Completions),
 }
@@ -389,6 +400,82 @@ pub(super) struct Check {
 }
 
 #[derive(Args, Debug)]
+pub(super) struct Backup {
+    #[command(subcommand)]
+    pub command: Option<BackupCommand>,
+    /// Folder of the backup; one that is new or empty becomes one
+    #[arg(required = true)]
+    pub dir: Option<PathBuf>,
+    /// Copy everything again, as the beginning of a new series
+    #[arg(long)]
+    pub full: bool,
+    /// Read the whole backup back afterwards
+    #[arg(long)]
+    pub verify: bool,
+    #[command(flatten)]
+    pub keep: Keep,
+}
+
+/// Which snapshots stay; one that any of these asks for does. Without any, all do.
+#[derive(Args, Debug)]
+pub(super) struct Keep {
+    /// Keep the last N snapshots and drop others; the newest is always kept
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub keep_last: u32,
+    /// Keep the last snapshot of each of the last N days that have one
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub keep_daily: u32,
+    /// Keep the last snapshot of each of the last N weeks
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub keep_weekly: u32,
+    /// Keep the last snapshot of each of the last N months
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub keep_monthly: u32,
+}
+
+#[derive(Subcommand, Debug)]
+pub(super) enum BackupCommand {
+    /// List a backup's snapshots
+    List(BackupFolder),
+    /// Read a whole backup and check every byte, chunk, block and root
+    Verify(BackupFolder),
+    /// Drop snapshots, and the files that only they need
+    ///
+    /// Snapshots of one series share their segments. Room is freed when the last snapshot of a series goes, after `pakit backup
+    /// --full` has begun another.
+    Prune(BackupPrune),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct BackupFolder {
+    /// Folder of the backup
+    pub dir: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct BackupPrune {
+    /// Folder of the backup
+    pub dir: PathBuf,
+    #[command(flatten)]
+    pub keep: Keep,
+    /// Only say what would be dropped
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Restore {
+    /// Folder of the backup
+    pub dir: PathBuf,
+    /// The state to restore: a size of the log, or a time; without it, that of the newest snapshot
+    ///
+    /// A whole number of up to 12 digits is a size, and the log is cut there; one of 13 digits or more is a time in Unix
+    /// milliseconds. Other times are RFC 3339, a date, or an age such as 2h or 7d, and mean the newest snapshot from then or before.
+    #[arg(long, value_name = "SIZE|TIME", value_parser = parse_at)]
+    pub at: Option<At>,
+}
+
+#[derive(Args, Debug)]
 pub(super) struct Completions {
     /// The shell
     pub shell: Shell,
@@ -397,6 +484,19 @@ pub(super) struct Completions {
 /// Takes an empty text, which a variable that is set to nothing gives, as no text.
 fn repo_parser() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().map(|text| if text.is_empty() { DEFAULT_REPO.into() } else { text.into() })
+}
+
+/// No log has 10^12 blocks; in Unix milliseconds, that was in 2001.
+const SIZE_DIGITS_MAX: usize = 12;
+
+fn parse_at(text: &str) -> Result<At, String> {
+    match text.len() <= SIZE_DIGITS_MAX && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => match text.parse() {
+            Ok(size) if size > 0 => Ok(At::Size(size)),
+            _ => Err("a log has at least one block".to_owned()),
+        },
+        false => super::time::parse_until(text).map(At::Time),
+    }
 }
 
 fn parse_pair(text: &str) -> Result<(String, String), String> {

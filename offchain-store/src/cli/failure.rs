@@ -3,6 +3,7 @@
 use crate::{
     anchor::{AnchorError, ChainError, OutboxError, TrustedHeadError},
     backend::BackendError,
+    backup::{BackupError, FolderError, RestoreBackupError},
     commit::CommitError,
     config::ConfigError,
     dag::DagError,
@@ -202,6 +203,64 @@ impl From<ProveError> for Failure {
             // A size that no proof can be made for was asked for.
             ProveError::Build(ProofBuildError::Log(error)) => error.into(),
             ProveError::Build(error) => Self::refused(error),
+        }
+    }
+}
+
+impl From<FolderError> for Failure {
+    fn from(error: FolderError) -> Self {
+        match error {
+            error @ (FolderError::NotABackup(_) | FolderError::NotEmpty(_)) => Self::usage(error),
+            error @ FolderError::NewerFormat { .. } => Self::environment(format_args!("{error}; use a newer pakit")),
+            error @ FolderError::Locked(_) => Self::environment(format_args!("{error}; try again when it has ended")),
+            error @ FolderError::DiskFull(_) => Self::environment(format_args!(
+                "{error}; make room and run the same command again, it goes on from what is finished"
+            )),
+            error @ (FolderError::Missing(_)
+            | FolderError::Malformed(_)
+            | FolderError::Record { .. }
+            | FolderError::Misfit { .. }
+            | FolderError::Chunk { .. }) => {
+                Self::refused(format_args!("{error}; `pakit backup verify` tells whether a backup is whole"))
+            }
+            error => Self::environment(error),
+        }
+    }
+}
+
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        match error {
+            BackupError::Folder(error) => error.into(),
+            BackupError::Backend(error) => error.into(),
+            BackupError::Log(error) => error.into(),
+            error @ BackupError::OtherRepository { .. } => {
+                Self::usage(format_args!("{error}; name another folder for this repository"))
+            }
+            error @ (BackupError::RepositoryOlder { .. } | BackupError::Diverged(_)) => Self::environment(
+                format_args!("{error}; keep that backup, and name another folder for this repository"),
+            ),
+            error => Self::environment(error),
+        }
+    }
+}
+
+impl From<RestoreBackupError> for Failure {
+    fn from(error: RestoreBackupError) -> Self {
+        match error {
+            RestoreBackupError::Folder(error) => error.into(),
+            RestoreBackupError::Backend(BackendError::DiskFull) => {
+                Self::environment("the disk is full; make room and restore again")
+            }
+            RestoreBackupError::Backend(error) => error.into(),
+            RestoreBackupError::Log(error) => error.into(),
+            error @ (RestoreBackupError::NoSnapshot(_) | RestoreBackupError::NotReached { .. }) => {
+                Self::usage(format_args!("{error}; `pakit backup list` shows what there is"))
+            }
+            error @ RestoreBackupError::TargetNotEmpty(_) => {
+                Self::usage(format_args!("{error}; name a new folder with --repo"))
+            }
+            error => Self::environment(error),
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod args;
 mod audit;
+mod backup;
 mod chain;
 mod failure;
 mod look;
@@ -85,6 +86,8 @@ fn dispatch(global: &Global, command: Command) -> Result<(), Failure> {
         Command::Stats => audit::stats(global, out),
         Command::Check(args) => audit::check(global, out, &args),
         Command::Repair => audit::repair(global, out),
+        Command::Backup(args) => backup::backup(global, out, args),
+        Command::Restore(args) => backup::restore(global, out, &args),
         Command::Completions(args) => {
             // Into memory first: the generator panics where standard output has been closed.
             let mut script = Vec::new();

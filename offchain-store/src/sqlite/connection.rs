@@ -32,6 +32,8 @@ pub(super) enum Sight {
     Shared,
     /// As a file that nobody writes and that may lie where nothing can be written.
     Immutable,
+    /// Beside the writer of the same process that fills it without a log.
+    Filled,
 }
 
 /// Opens for writing a file that exists, or makes one.
@@ -61,7 +63,7 @@ pub(super) fn open_write(path: &Path, is_new: bool, options: &Options) -> Result
 pub(super) fn open_read(path: &Path, sight: Sight, options: &Options) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = match sight {
-        Sight::Shared => Connection::open_with_flags(path, flags)?,
+        Sight::Shared | Sight::Filled => Connection::open_with_flags(path, flags)?,
         Sight::Immutable => Connection::open_with_flags(immutable_uri(path), flags | OpenFlags::SQLITE_OPEN_URI)?,
     };
     set_up(&connection, options, options.cache_bytes / 2 / options.read_connections_max.max(1) as u64)?;
@@ -102,6 +104,12 @@ impl Drop for Snapshot<'_> {
             let _ = self.0.execute_batch("ROLLBACK");
         }
     }
+}
+
+/// From now on pages go into the database at once, and a transaction that fails leaves it damaged.
+pub(super) fn stop_log(connection: &Connection) -> Result<()> {
+    set(connection, "journal_mode", "OFF", "off".to_owned())?;
+    set(connection, "synchronous", 0, 0)
 }
 
 /// Copies what is committed from the write-ahead log into the database, and gives the log's space back.

@@ -80,6 +80,9 @@ impl Additions {
         for (id, chunk) in &plan.chunks {
             additions.payload(*id, &chunk.chunk_hash.to_bytes());
         }
+        for (id, hash, _) in &plan.absent {
+            additions.payload(*id, &hash.to_bytes());
+        }
         for (id, list) in plan.lists.iter().filter(|(_, list)| !list.is_dropped && list.restores.is_none()) {
             if let Some((hash, _)) = list.name {
                 additions.payload(*id, &hash.to_bytes());

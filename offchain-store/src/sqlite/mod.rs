@@ -5,6 +5,7 @@
 //! | `schema.rs` | the tables, their legend and their versions |
 //! | `connection.rs` | how connections are opened and set up |
 //! | `read.rs`, `write.rs` | the questions and the changes |
+//! | `bulk.rs` | the rows in their order, for copies of everything |
 //! | `derived.rs` | what is derived from the rows to find them: existence filter, indexes, counts of children |
 //! | `runs.rs` | the indexes as sorted runs |
 //! | `parent_cache.rs` | what blocks ask of their parents, in memory |
@@ -14,6 +15,7 @@
 //! One process writes, and holds the file `lock` for it; any number read meanwhile. A commit is one transaction of
 //! SQLite's write-ahead log and, with [`Fsync::Full`], on the disk when it returns.
 
+mod bulk;
 mod connection;
 mod derived;
 mod fault;
@@ -145,6 +147,34 @@ struct Writer {
 impl SqliteBackend {
     /// Makes an empty repository in `dir`, which may exist, and opens it for writing.
     pub fn create(dir: &Path, options: &Options) -> std::result::Result<Self, BackendError> {
+        let (dir, lock) = Self::make(dir, options)?;
+        Self::open_locked(&dir, lock, options, false).map_err(|fault| fault.in_repository(&dir))
+    }
+
+    /// Makes an empty repository in `dir` that is filled at once: nothing waits for the disk, and nothing is written twice. A
+    /// crash, or a batch that cannot be committed, leaves files of no use; so nobody else may open it before
+    /// [`Self::filled`] has returned.
+    pub(crate) fn create_to_fill(dir: &Path, options: &Options) -> std::result::Result<Self, BackendError> {
+        let (dir, lock) = Self::make(dir, options)?;
+        Self::open_locked(&dir, lock, options, true).map_err(|fault| fault.in_repository(&dir))
+    }
+
+    /// Closes a repository that was filled at once, as one that can be opened like any other. Its files are not on the disk yet.
+    pub(crate) fn filled(self, options: &Options) -> std::result::Result<(), BackendError> {
+        let dir = self.dir.clone();
+        drop(self);
+        let close = || -> Result<()> {
+            let path = dir.join(DATABASE_FILE);
+            let connection = connection::open_write(&path, true, options)?;
+            connection::empty_log(&connection)?;
+            connection.close().map_err(|(_, error)| error)?;
+            // SQLite tells of a failure to switch to the write-ahead log only whoever opens the file next.
+            schema::verify(&connection::open_write(&path, false, options)?)
+        };
+        close().map_err(|fault| fault.in_repository(&dir))
+    }
+
+    fn make(dir: &Path, options: &Options) -> std::result::Result<(PathBuf, File), BackendError> {
         create_dir(dir)?;
         let dir = &canonical(dir)?;
         let lock = lock(dir)?;
@@ -178,7 +208,7 @@ impl SqliteBackend {
         }
         std::fs::rename(&new_path, &path).map_err(|source| io_error(dir, &path, source))?;
         sync_dir(dir)?;
-        Self::open_locked(dir, lock, options).map_err(|fault| fault.in_repository(dir))
+        Ok((dir.clone(), lock))
     }
 
     /// Opens the repository in `dir`.
@@ -195,7 +225,7 @@ impl SqliteBackend {
         let dir = &canonical(dir)?;
         let opened = match access {
             Access::Read => Self::open_unlocked(dir, options),
-            Access::Write => Self::open_locked(dir, lock(dir)?, options),
+            Access::Write => Self::open_locked(dir, lock(dir)?, options, false),
         };
         opened.map_err(|fault| fault.in_repository(dir))
     }
@@ -223,7 +253,7 @@ impl SqliteBackend {
         })
     }
 
-    fn open_locked(dir: &Path, lock: File, options: &Options) -> Result<Self> {
+    fn open_locked(dir: &Path, lock: File, options: &Options, is_to_fill: bool) -> Result<Self> {
         let path = dir.join(DATABASE_FILE);
         let mut connection = connection::open_write(&path, false, options)?;
         let version = schema::version(&connection)?;
@@ -233,6 +263,10 @@ impl SqliteBackend {
         schema::verify(&connection)?;
         // What a writer that died, or filled the disk, left in the write-ahead log. Readers may be in its way.
         let _ = connection::empty_log(&connection);
+        if is_to_fill {
+            connection::stop_log(&connection)?;
+        }
+        let sight = if is_to_fill { Sight::Filled } else { Sight::Shared };
         let derived = Derived::of_writer(&mut connection)?;
         let writer = Writer { connection, stagings: Stagings::new(), is_cleared: false };
         Ok(Self {
@@ -240,7 +274,7 @@ impl SqliteBackend {
             derived: RwLock::new(derived),
             parents: ParentCache::new(options.cache_bytes / 2),
             dictionaries: Shelf::default(),
-            readers: Pool::new(path, Sight::Shared, *options),
+            readers: Pool::new(path, sight, *options),
             writer: Some(Mutex::new(writer)),
             _lock: Some(lock),
         })

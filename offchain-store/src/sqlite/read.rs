@@ -39,7 +39,7 @@ fn one<T>(
 }
 
 /// All rows of the answer.
-fn all<T>(
+pub(super) fn all<T>(
     connection: &Connection,
     sql: &str,
     params: impl Params,
@@ -71,13 +71,17 @@ pub(super) fn totals(connection: &Connection) -> Result<(Totals, u64)> {
 }
 
 /// A block's row without its parents' hashes.
-struct BlockRow {
+pub(super) struct BlockRow {
     block_hash: Digest,
     header: Header,
     parents: Vec<u8>,
 }
 
-fn block_row(leaf_index: u64, row: &Row<'_>, content: Option<&Digest>) -> rusqlite::Result<Option<BlockRow>> {
+pub(super) fn block_row(
+    leaf_index: u64,
+    row: &Row<'_>,
+    content: Option<&Digest>,
+) -> rusqlite::Result<Option<BlockRow>> {
     let Some(compression) = Compression::from_code(row.get(6)?) else { return Ok(None) };
     let content_hash = match content {
         Some(hash) => Some(*hash),
@@ -102,7 +106,7 @@ fn block_row(leaf_index: u64, row: &Row<'_>, content: Option<&Digest>) -> rusqli
 
 pub(super) fn block(connection: &Connection, leaf_index: u64) -> Result<Option<DagBlock>> {
     match find_row(connection, leaf_index, None)? {
-        Some(row) => complete(connection, row).map(Some),
+        Some(row) => complete(row, |parent| block_hash_at(connection, parent)).map(Some),
         None => Ok(None),
     }
 }
@@ -110,7 +114,7 @@ pub(super) fn block(connection: &Connection, leaf_index: u64) -> Result<Option<D
 /// The same with another content hash than its payload's row says.
 pub(super) fn block_with(connection: &Connection, leaf_index: u64, content: &Digest) -> Result<Option<DagBlock>> {
     match find_row(connection, leaf_index, Some(content))? {
-        Some(row) => complete(connection, row).map(Some),
+        Some(row) => complete(row, |parent| block_hash_at(connection, parent)).map(Some),
         None => Ok(None),
     }
 }
@@ -122,7 +126,9 @@ pub(super) fn block_by_hash(
 ) -> Result<Option<DagBlock>> {
     derived.find(connection, Index::Blocks, prefix(block_hash.as_bytes()), |leaf_index| {
         match find_row(connection, leaf_index, None)? {
-            Some(row) if row.block_hash == *block_hash.as_bytes() => complete(connection, row).map(Some),
+            Some(row) if row.block_hash == *block_hash.as_bytes() => {
+                complete(row, |parent| block_hash_at(connection, parent)).map(Some)
+            }
             _ => Ok(None),
         }
     })
@@ -139,14 +145,14 @@ fn find_row(connection: &Connection, leaf_index: u64, content: Option<&Digest>) 
     found.map(Some).ok_or_else(|| damaged_block(leaf_index, "has an unknown compression or no payload"))
 }
 
-/// Puts the header together, and checks it against the block hash.
-fn complete(connection: &Connection, row: BlockRow) -> Result<DagBlock> {
+/// Puts the header together, and checks it against the block hash. `hash_of` knows the blocks before it.
+pub(super) fn complete(row: BlockRow, mut hash_of: impl FnMut(u64) -> Result<Option<Digest>>) -> Result<DagBlock> {
     let BlockRow { block_hash, mut header, parents } = row;
     let leaf_index = header.leaf_index;
     let mut named = Vec::with_capacity(PARENTS_MAX);
     for parent in decode_parents(leaf_index, &parents)? {
-        let block_hash = block_hash_at(connection, parent)?
-            .ok_or_else(|| damaged_block(leaf_index, "names a parent that is not there"))?;
+        let block_hash =
+            hash_of(parent)?.ok_or_else(|| damaged_block(leaf_index, "names a parent that is not there"))?;
         named.push(Parent { leaf_index: parent, block_hash: BlockHash::new(block_hash) });
     }
     header.parents = Parents::from_slice(&named).map_err(|error| damaged_block(leaf_index, &error.to_string()))?;
@@ -157,12 +163,12 @@ fn complete(connection: &Connection, row: BlockRow) -> Result<DagBlock> {
     }
 }
 
-fn damaged_block(leaf_index: u64, what: &str) -> Fault {
+pub(super) fn damaged_block(leaf_index: u64, what: &str) -> Fault {
     Fault::damaged(format!("block {leaf_index} {what}"))
 }
 
 /// A row that does not have the types or ranges that were written gets the block's name.
-fn of_block(leaf_index: u64, fault: Fault) -> Fault {
+pub(super) fn of_block(leaf_index: u64, fault: Fault) -> Fault {
     match fault {
         Fault::Sql(
             error @ (rusqlite::Error::IntegralValueOutOfRange(..)

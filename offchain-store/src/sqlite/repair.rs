@@ -104,7 +104,7 @@ pub fn repair(
     })?;
     let lock = lock(dir)?;
     let report = repair_rows(&path, options, progress).map_err(|fault| fault.in_repository(dir))?;
-    let backend = SqliteBackend::open_locked(dir, lock, options).map_err(|fault| fault.in_repository(dir))?;
+    let backend = SqliteBackend::open_locked(dir, lock, options, false).map_err(|fault| fault.in_repository(dir))?;
     let frontier = backend.derived().frontier(None, usize::MAX).len() as u64;
     if backend.totals()?.frontier != frontier {
         backend.write(|txn| Ok(txn.execute("UPDATE totals SET frontier = ?1", [int(frontier)])?))?;

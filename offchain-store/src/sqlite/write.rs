@@ -94,6 +94,11 @@ pub(super) fn apply(connection: &Connection, plan: &Plan, derived: &Derived, add
     for (id, chunk) in &plan.restored {
         restore_chunk(connection, *id, chunk)?;
     }
+    for (id, hash, original_size) in &plan.absent {
+        let refs = plan.refs.get(id).copied().unwrap_or_default();
+        let row = (int(*id), 2, int(refs), 0, int(*original_size), 0, hash.as_bytes(), None::<&[u8]>);
+        execute(connection, INSERT_PAYLOAD, row)?;
+    }
     for (id, list) in &plan.lists {
         apply_list(connection, plan, *id, list)?;
     }

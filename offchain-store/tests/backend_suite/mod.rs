@@ -3,6 +3,7 @@
 use offchain_store::{
     BackendError, DagBackend, DagBlock, DagBuilder, NewBlock,
     backend::{BlockKey, ChunkRef, LogNode, NewContent, PayloadInfo, StagingId, StoredChunk, Totals, WriteBatch},
+    bulk::{BulkBackend, Extent, ListedChunk, NoteKind, StoredPayload},
     cid,
 };
 use pakit_primitives::{
@@ -16,7 +17,7 @@ use std::collections::BTreeMap;
 pub(crate) trait Harness: Sized {
     /// An empty one.
     fn empty() -> Self;
-    fn backend(&self) -> &dyn DagBackend;
+    fn backend(&self) -> &dyn BulkBackend;
     /// The same after its process ended, as far as it outlives that.
     fn restarted(self) -> Self;
 }
@@ -139,6 +140,7 @@ pub(crate) fn an_empty_backend_holds_nothing<H: Harness>() {
     for harness in [harness].into_iter().chain([H::empty().restarted()]) {
         let backend = harness.backend();
         assert_eq!(backend.totals().unwrap(), Totals::default());
+        assert_eq!(backend.extent().unwrap().blocks, Extent::default().blocks);
         backend.commit(WriteBatch::default()).unwrap();
         for number in [0, 1, 1 << 47, 1 << 48, i64::MAX as u64, 1 << 63, u64::MAX] {
             assert_eq!(backend.block(number).unwrap(), None);
@@ -562,6 +564,8 @@ fn misfits() -> Vec<(&'static str, Spoil)> {
         ("the metadata is unknown", |batch, _| {
             respell(batch, |header| header.metadata_hash = MetadataHash::new([9; 32]));
         }),
+        ("an absent content is too large", |batch, _| batch.absent.push((ContentHash::new([9; 32]), 1 << 53))),
+        ("an absent content has another size", |batch, _| batch.absent.push((content_hash(b"third"), 4))),
         ("a log node is missing", |batch, _| batch.log_nodes.truncate(0)),
         ("a log node is another", |batch, _| batch.log_nodes[0].index += 1),
         ("a log node is a leaf", |batch, _| batch.log_nodes[0].level = 0),
@@ -588,6 +592,127 @@ fn misfits() -> Vec<(&'static str, Spoil)> {
             batch.contents[0].chunks.insert(0, at);
         }),
     ]
+}
+
+pub(crate) fn a_content_that_is_not_kept_can_be_named_and_kept_later<H: Harness>() {
+    let harness = H::empty();
+    let backend = harness.backend();
+    let mut writer = Writer::new(backend);
+    let (short, long) = (content(100, 1), content(3 * CHUNK + 1, 2));
+    for bytes in [&short, &long] {
+        writer.batch.absent.push((content_hash(bytes), bytes.len() as u64));
+        writer.append(NewBlock::raw(bytes), TIME_MS, 2);
+    }
+    writer.commit().unwrap();
+    let gone = |bytes: &[u8]| PayloadInfo { stored_size: 0, is_kept: false, ..info(bytes.len()) };
+    for bytes in [&short, &long] {
+        let hash = content_hash(bytes);
+        assert_eq!(backend.payload(&hash).unwrap(), Some(gone(bytes)));
+        assert!(backend.chunks(&hash, 0, 9).unwrap().is_empty() && backend.chunk(&hash).unwrap().is_none());
+    }
+    assert_eq!(backend.find_content(&content_hash(&long), None, 9).unwrap(), [1]);
+    assert_eq!((backend.totals().unwrap().chunks, backend.totals().unwrap().blocks), (0, 2));
+    let removed = backend.removed_rows(0).unwrap();
+    assert_eq!(removed.len(), 2);
+    assert_eq!(backend.removed_rows(removed[1]).unwrap(), removed[1..]);
+    // A batch says so anew for each block that it lets name such a content, and may say it of what is kept.
+    let other = MetadataHash::new([4; 32]);
+    writer.batch.metadata.push((other, vec![0xa0]));
+    let block = NewBlock { metadata_hash: other, ..NewBlock::raw(&short) };
+    writer.append(block, TIME_MS, 2);
+    let mut silent = writer.batch.clone();
+    assert!(matches!(backend.commit(std::mem::take(&mut silent)), Err(BackendError::BatchMisfit(_))));
+    let mut wrong = writer.batch.clone();
+    wrong.absent.push((content_hash(&short), 99));
+    assert!(matches!(backend.commit(wrong), Err(BackendError::BatchMisfit(_))), "another size");
+    writer.batch.absent.push((content_hash(&short), 100));
+    writer.commit().unwrap();
+    // Put again, both are kept under the numbers that they have.
+    writer.keep(&short);
+    let last = stage(&mut writer, &long, StagingId(1));
+    writer.batch.contents.push(last);
+    writer.batch.absent.push((content_hash(&short), 100));
+    writer.commit().unwrap();
+    assert!(backend.removed_rows(0).unwrap().is_empty());
+    let harness = harness.restarted();
+    check_content(harness.backend(), &short, short.len());
+    check_content(harness.backend(), &long, long.len());
+    let rows = harness.backend().payload_rows(removed[0], removed[1] + 1, usize::MAX).unwrap();
+    let numbers: Vec<u64> = rows.iter().map(|(number, _)| *number).collect();
+    assert_eq!(numbers, removed);
+}
+
+pub(crate) fn rows_are_read_in_the_order_of_their_numbers<H: Harness>() {
+    let harness = H::empty();
+    let backend = harness.backend();
+    assert!(backend.payload_rows(0, u64::MAX, 1).unwrap().is_empty() && backend.block_rows(0, 9).unwrap().is_empty());
+    let mut writer = Writer::new(backend);
+    for (seed, size) in CONTENT_SIZES.into_iter().enumerate() {
+        writer.put(&content(size, seed as u8), 2);
+    }
+    writer.commit().unwrap();
+    let unfinished = content(4 * CHUNK, 77);
+    stage(&mut writer, &unfinished, StagingId(1));
+    writer.commit().unwrap();
+    let extent = backend.extent().unwrap();
+    assert_eq!(extent.blocks, CONTENT_SIZES.len() as u64);
+    let whole = backend.payload_rows(0, extent.payload_next, usize::MAX).unwrap();
+    assert!(whole.is_sorted_by_key(|(number, _)| *number) && whole.last().unwrap().0 < extent.payload_next);
+    assert!(whole.iter().any(|(_, row)| *row == StoredPayload::Absent), "the one that is being written");
+    for bytes_max in [1, 1_000, 70_000] {
+        let mut pages = Vec::new();
+        loop {
+            let from = pages.last().map_or(0, |(number, _)| number + 1);
+            let page = backend.payload_rows(from, extent.payload_next, bytes_max).unwrap();
+            if page.is_empty() {
+                break;
+            }
+            pages.extend(page);
+        }
+        assert_eq!(pages, whole);
+    }
+    assert!(backend.payload_rows(extent.payload_next, u64::MAX, 1).unwrap().is_empty());
+    assert!(backend.payload_rows(9, 3, 1).unwrap().is_empty());
+    for (number, row) in &whole {
+        match row {
+            StoredPayload::Chunk(chunk) => assert_eq!(backend.chunk(&chunk.chunk_hash).unwrap().as_ref(), Some(chunk)),
+            StoredPayload::List { content_hash, info } => {
+                assert_eq!(backend.payload(content_hash).unwrap().as_ref(), Some(info));
+                check_list(backend, &whole, *number, &backend.chunks(content_hash, 0, usize::MAX).unwrap());
+            }
+            StoredPayload::Absent => {}
+        }
+    }
+    check_block_rows(backend, &whole, &writer.blocks);
+    assert_eq!(harness.restarted().backend().extent().unwrap().blocks, extent.blocks);
+}
+
+fn check_list(backend: &dyn BulkBackend, rows: &[(u64, StoredPayload)], number: u64, chunks: &[ChunkRef]) {
+    let listed: Vec<ListedChunk> = backend.list_rows(number, 0).unwrap();
+    assert_eq!(listed.iter().map(|listed| listed.chunk).collect::<Vec<_>>(), chunks);
+    for (place, listed) in listed.iter().enumerate() {
+        let row = rows.iter().find(|(number, _)| *number == listed.number);
+        let Some((_, StoredPayload::Chunk(chunk))) = row else { panic!("{listed:?} names no chunk") };
+        assert_eq!((chunk.chunk_hash, chunk.bytes.len() as u64), (listed.chunk.chunk_hash, listed.stored_size));
+        assert_eq!(backend.list_rows(number, listed.chunk.offset).unwrap()[0].number, listed.number, "{place}");
+    }
+    assert!(backend.list_rows(number, u64::MAX).unwrap().is_empty());
+}
+
+fn check_block_rows(backend: &dyn BulkBackend, rows: &[(u64, StoredPayload)], blocks: &[DagBlock]) {
+    let found = backend.block_rows(0, usize::MAX).unwrap();
+    assert_eq!(found.iter().map(|(block, _)| block).collect::<Vec<_>>(), blocks.iter().collect::<Vec<_>>());
+    for (block, number) in &found {
+        let hash = match &rows.iter().find(|(row, _)| row == number).unwrap().1 {
+            StoredPayload::Chunk(chunk) => chunk.chunk_hash,
+            StoredPayload::List { content_hash, .. } => *content_hash,
+            StoredPayload::Absent => panic!("block {} names nothing", block.leaf_index()),
+        };
+        assert_eq!(hash, block.header().content_hash);
+    }
+    assert_eq!(backend.block_rows(3, 2).unwrap(), found[3..5]);
+    assert!(backend.block_rows(found.len() as u64, 9).unwrap().is_empty());
+    assert!(backend.block_rows(u64::MAX, 9).unwrap().is_empty());
 }
 
 pub(crate) fn numbers_of_all_64_bits_are_kept<H: Harness>() {
@@ -619,6 +744,9 @@ pub(crate) fn settings_are_kept_and_replaced<H: Harness>() {
     harness.backend().set_setting("name", b"second").unwrap();
     harness.backend().set_setting("", b"").unwrap();
     let harness = harness.restarted();
+    let all = [(String::new(), Vec::new()), ("name".to_owned(), b"second".to_vec())];
+    assert_eq!(harness.backend().settings().unwrap(), all);
+    assert!(harness.backend().notes(NoteKind::Binding, 0).unwrap().is_empty());
     assert_eq!(harness.backend().setting("name").unwrap().as_deref(), Some(&b"second"[..]));
     assert_eq!(harness.backend().setting("").unwrap().as_deref(), Some(&b""[..]));
     assert_eq!(harness.backend().setting("Name").unwrap(), None);
@@ -677,31 +805,36 @@ impl Shape {
 pub(crate) fn commit_shapes(backend: &dyn DagBackend, shapes: &[Shape]) {
     let mut writer = Writer::new(backend);
     for (id, shape) in (1..).zip(shapes) {
-        if let Some(seed) = shape.staged {
-            let bytes = content(6 * CHUNK + 1, seed);
-            let last = stage(&mut writer, &bytes, StagingId(id));
-            match shape.is_given_up {
-                true => writer.batch.abandoned.push(StagingId(id)),
-                false => writer.batch.contents.push(last),
-            }
-            if !shape.is_given_up {
-                writer.append(NewBlock::raw(&bytes), TIME_MS + id, 3);
-            }
-        }
-        for (seed, size, parents, metadata) in &shape.blocks {
-            let bytes = content(*size, *seed);
-            writer.keep(&bytes);
-            let metadata_hash = match metadata {
-                0 => MetadataHash::NONE,
-                _ => MetadataHash::new([*metadata; 32]),
-            };
-            if metadata_hash.is_some() {
-                writer.batch.metadata.push((metadata_hash, vec![*metadata]));
-            }
-            writer.append(NewBlock { metadata_hash, ..NewBlock::raw(&bytes) }, TIME_MS + u64::from(*seed), *parents);
-        }
-        writer.commit().unwrap();
+        commit_shape(&mut writer, id, shape);
     }
+}
+
+/// Makes one of them.
+pub(crate) fn commit_shape(writer: &mut Writer<'_>, id: u64, shape: &Shape) {
+    if let Some(seed) = shape.staged {
+        let bytes = content(6 * CHUNK + 1, seed);
+        let last = stage(writer, &bytes, StagingId(id));
+        match shape.is_given_up {
+            true => writer.batch.abandoned.push(StagingId(id)),
+            false => writer.batch.contents.push(last),
+        }
+        if !shape.is_given_up {
+            writer.append(NewBlock::raw(&bytes), TIME_MS + id, 3);
+        }
+    }
+    for (seed, size, parents, metadata) in &shape.blocks {
+        let bytes = content(*size, *seed);
+        writer.keep(&bytes);
+        let metadata_hash = match metadata {
+            0 => MetadataHash::NONE,
+            _ => MetadataHash::new([*metadata; 32]),
+        };
+        if metadata_hash.is_some() {
+            writer.batch.metadata.push((metadata_hash, vec![*metadata]));
+        }
+        writer.append(NewBlock { metadata_hash, ..NewBlock::raw(&bytes) }, TIME_MS + u64::from(*seed), *parents);
+    }
+    writer.commit().unwrap();
 }
 
 /// Every question gets the same answer from both. What no block refers to may have been cleared away by a restart.

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Every command, subcommands spelled out.
-const COMMANDS: [&[&str]; 31] = [
+const COMMANDS: [&[&str]; 37] = [
     &["init"],
     &["put"],
     &["get"],
@@ -34,11 +34,17 @@ const COMMANDS: [&[&str]; 31] = [
     &["stats"],
     &["check"],
     &["repair"],
+    &["backup"],
+    &["backup", "list"],
+    &["backup", "verify"],
+    &["backup", "prune"],
+    &["restore"],
     &["completions"],
     // The same page by another way.
     &["help", "put"],
     &["help", "dag", "create"],
     &["help", "verify"],
+    &["help", "backup", "list"],
     &["help", "help"],
 ];
 
@@ -69,7 +75,11 @@ fn every_command_explains_itself() {
 #[test]
 fn no_command_is_missing_from_the_snapshots() {
     let shop = Shop::empty();
-    for (group, text) in [(&[][..], help(&shop, &[])), (&["dag"][..], help(&shop, &["dag"]))] {
+    for (group, text) in [
+        (&[][..], help(&shop, &[])),
+        (&["dag"][..], help(&shop, &["dag"])),
+        (&["backup"][..], help(&shop, &["backup"])),
+    ] {
         let commands = text.split_once("Commands:\n").unwrap().1;
         let commands = commands.lines().take_while(|line| !line.is_empty());
         // A name stands two columns in, what it says further in.

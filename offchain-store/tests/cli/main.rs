@@ -5,6 +5,7 @@
 //! | `help.rs` | help texts and completions |
 //! | `answers.rs` | what each command prints with `--json`, and what it does |
 //! | `complaints.rs` | wrong use, items that cannot be stored, repositories that cannot be used: texts and exit codes |
+//! | `backups.rs` | backups and restores: answers and complaints |
 //! | `damage.rs` | damaged repositories |
 //! | `folders.rs` | folders in whole and in part, hostile and damaged ones |
 //! | `documented.rs` | that docs/cli.md says of `--json` what the commands print |
@@ -14,6 +15,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod answers;
+mod backups;
 mod complaints;
 mod damage;
 mod documented;

@@ -1,7 +1,10 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::sqlite::{Options, SqliteBackend};
+use crate::{
+    bulk::{BulkBackend, Note, NoteKind},
+    sqlite::{Access, Options, SqliteBackend, bulk},
+};
 use proptest::prelude::*;
 use std::path::PathBuf;
 
@@ -208,7 +211,7 @@ fn a_missing_repository_is_told_and_not_made() {
 #[test]
 fn the_outbox_is_written_while_the_store_is_open_for_writing() {
     let (place, outbox) = repository();
-    let store = SqliteBackend::open(&place.dir, crate::sqlite::Access::Write, &Options::default()).unwrap();
+    let store = SqliteBackend::open(&place.dir, Access::Write, &Options::default()).unwrap();
     outbox.prepare(&anchor(5, 0)).unwrap();
     crate::backend::DagBackend::set_setting(&store, "name", b"both").unwrap();
     outbox.prepare(&anchor(6, 1)).unwrap();
@@ -220,5 +223,66 @@ proptest! {
     fn texts_are_cut_at_a_character(text in "\\PC{0,1500}") {
         let cut = truncated(&text);
         prop_assert!(cut.len() <= 1024 && text.starts_with(cut));
+    }
+}
+
+#[test]
+fn notes_of_every_column_come_back_in_another_repository() {
+    let (place, outbox) = repository();
+    let first = outbox.prepare(&creation(0, None)).unwrap().id;
+    let bound = outbox.bind(first, &at(41), &new_binding(3, None)).unwrap();
+    let sent = outbox.prepare(&anchor(9, 1)).unwrap().id;
+    outbox.set_submitted(sent).unwrap();
+    outbox.note_error(sent, Some("0xnot bytes")).unwrap();
+    let settled = outbox.prepare(&anchor(12, 2)).unwrap().id;
+    outbox.set_finalized(settled, &at(50), Some(2)).unwrap();
+    outbox.prepare(&record(12, 3)).unwrap();
+    let backend = SqliteBackend::open(&place.dir, Access::Read, &Options::default()).unwrap();
+    let (copied_to, copy) = repository();
+    let other = SqliteBackend::open(&copied_to.dir, Access::Write, &Options::default()).unwrap();
+    for kind in [NoteKind::Binding, NoteKind::Extrinsic] {
+        let (named, there) = backend.read(|connection| Ok(bulk::columns_of(connection, kind))).unwrap();
+        assert_eq!(named, there, "each column of the table stands in its notes");
+        let notes = backend.notes(kind, 0).unwrap();
+        let later = notes.last().unwrap().number;
+        assert_eq!(backend.notes(kind, later).unwrap(), notes[notes.len() - 1..]);
+        // Twice: what comes again takes the place of what is there.
+        other.keep_notes(&notes).unwrap();
+        other.keep_notes(&notes).unwrap();
+        assert_eq!(other.notes(kind, 0).unwrap(), notes);
+    }
+    assert_eq!(copy.newest_rows(9).unwrap(), outbox.newest_rows(9).unwrap());
+    let seen = copy.bindings().unwrap();
+    // The binding had seen the head of its creation; the largest final one is known from its extrinsic.
+    assert_eq!(seen, [Binding { seen: head(12), ..bound }]);
+    let states: Vec<bool> = other.notes(NoteKind::Extrinsic, 0).unwrap().iter().map(|note| note.is_settled).collect();
+    assert_eq!(states, [true, false, true, false]);
+}
+
+#[test]
+fn notes_that_cannot_be_are_damage_and_leave_nothing() {
+    let (place, outbox) = repository();
+    outbox.prepare(&anchor(9, 1)).unwrap();
+    let backend = SqliteBackend::open(&place.dir, Access::Write, &Options::default()).unwrap();
+    let good = backend.notes(NoteKind::Extrinsic, 0).unwrap().remove(0);
+    let text = String::from_utf8(good.bytes.clone()).unwrap();
+    let (copied_to, copy) = repository();
+    let other = SqliteBackend::open(&copied_to.dir, Access::Write, &Options::default()).unwrap();
+    for bad in [
+        text.replace("\"state\":1", "\"state\":7"),
+        text.replace("\"state\":1", "\"state\":\"1\""),
+        text.replace("\"nonce\":1", "\"nonce\":null"),
+        text.replace("\"id\":1", "\"id\":2"),
+        text.replace("\"attempts\":0,", ""),
+        text.replace("\"attempts\":0", "\"attempts\":0,\"more\":0"),
+        text.replace("\"root\":\"0x", "\"root\":\"0x00"),
+        text.replace("\"root\":\"0x", "\"root\":\""),
+        "[]".to_owned(),
+    ] {
+        assert_ne!(bad, text);
+        let bad = Note { bytes: bad.into_bytes(), ..good.clone() };
+        let kept = other.keep_notes(&[good.clone(), bad.clone()]);
+        assert!(matches!(kept, Err(BackendError::Damaged(_))), "{}", String::from_utf8_lossy(&bad.bytes));
+        assert!(copy.newest_rows(9).unwrap().is_empty());
     }
 }

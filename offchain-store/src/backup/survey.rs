@@ -1,0 +1,411 @@
+//! Reading a backup back: whether its files are what was written, belong together, and hold all that a snapshot names.
+
+use super::{
+    FolderError, Snapshot,
+    absent::read_absent,
+    folder::Folder,
+    manifest::SnapshotManifest,
+    record::{BlockEntry, Decoder, Kind, ListPart, RecordError, chunks},
+    segment::{SegmentReader, stated_digest},
+};
+use crate::{block::DagBlock, compress, dictionary::Shelf};
+use pakit_primitives::{ContentHash, Head, SoftwareHasher, hasher::Digest, log::Accumulator};
+use roaring::RoaringTreemap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Whether the files are there that a snapshot names, have the lengths that it says, and end as it says. Reads none of them.
+pub(super) fn check_presence(folder: &Folder, manifest: &SnapshotManifest) -> Result<(), FolderError> {
+    let mut bytes = 0u64;
+    for number in manifest.first_segment..=manifest.last_segment {
+        let path = folder.segment(number);
+        let metadata = fs::metadata(&path).map_err(|source| super::folder::file_error(&path, source))?;
+        bytes = bytes.saturating_add(metadata.len());
+    }
+    let last = folder.segment(manifest.last_segment);
+    if bytes != manifest.bytes {
+        return Err(FolderError::misfit(&last, "the segments up to it do not have the length that the snapshot says"));
+    }
+    if stated_digest(&last)? != manifest.digest {
+        return Err(FolderError::misfit(&last, "it is not the segment that the snapshot names"));
+    }
+    if let Some(absent) = &manifest.absent {
+        let path = folder.absent(absent.snapshot);
+        fs::metadata(&path).map_err(|source| super::folder::file_error(&path, source))?;
+    }
+    Ok(())
+}
+
+/// The segments of a series, in their order.
+pub(super) struct Series<'a> {
+    folder: &'a Folder,
+    manifest: &'a SnapshotManifest,
+    number: u64,
+    previous: Digest,
+}
+
+impl<'a> Series<'a> {
+    pub(super) fn of(folder: &'a Folder, manifest: &'a SnapshotManifest) -> Self {
+        Self { folder, manifest, number: manifest.first_segment, previous: [0; 32] }
+    }
+
+    /// The next segment up to the snapshot's last, if it goes on where the one before ended.
+    pub(super) fn open_next(&mut self) -> Result<Option<SegmentReader>, FolderError> {
+        if self.number > self.manifest.last_segment {
+            return Ok(None);
+        }
+        let reader = SegmentReader::open(&self.folder.segment(self.number))?;
+        let start = reader.start();
+        let follows = start.number == self.number
+            && start.previous == self.previous
+            && start.genesis == self.manifest.genesis()
+            && start.instance == self.manifest.instance;
+        if follows {
+            Ok(Some(reader))
+        } else {
+            Err(FolderError::misfit(reader.path(), "it does not follow the one before"))
+        }
+    }
+
+    /// Tells that a segment was read to its end, and what its digest is.
+    pub(super) fn ended(&mut self, digest: Digest) {
+        self.previous = digest;
+        self.number += 1;
+    }
+
+    /// The next segment for whoever has read all of the series before, and now skips through it.
+    pub(super) fn open_again(&mut self) -> Result<Option<SegmentReader>, FolderError> {
+        if self.number > self.manifest.last_segment {
+            return Ok(None);
+        }
+        let reader = SegmentReader::open(&self.folder.segment(self.number))?;
+        self.number += 1;
+        Ok(Some(reader))
+    }
+}
+
+/// What a series holds, and what a log of a size needs of it: a few bits for each payload.
+#[derive(Default, Debug)]
+pub(super) struct Survey {
+    pub(super) chunks: RoaringTreemap,
+    /// Chunks that were copied more than once, and the stored bytes of the first copy, which is the one that is restored.
+    pub(super) repeated: BTreeMap<u64, u64>,
+    lists: RoaringTreemap,
+    /// Payloads that the blocks name.
+    pub(super) contents: RoaringTreemap,
+    /// Chunks that the lists among those name.
+    pub(super) parts: RoaringTreemap,
+    /// Payloads that blocks name and that were absent.
+    pub(super) absent: RoaringTreemap,
+}
+
+/// Reads all segments of a snapshot and checks them: that they are whole, follow each other and give the snapshot's root. What
+/// is needed is taken of the log's first `size` blocks. `progress` is told of bytes read.
+pub(super) fn read_all(
+    folder: &Folder,
+    manifest: &SnapshotManifest,
+    size: u64,
+    checks: &Checks<'_>,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Survey, FolderError> {
+    let mut walk = Walk { size, survey: Survey::default(), log: Accumulator::default(), open_list: None };
+    let mut series = Series::of(folder, manifest);
+    let mut bytes = 0;
+    while let Some(mut reader) = series.open_next()? {
+        let number = reader.start().number;
+        while let Some((kind, body)) = reader.next()? {
+            progress(body.len() as u64);
+            walk.record(kind, &body, &reader, checks)?;
+        }
+        bytes += reader.len();
+        let path = reader.path().to_owned();
+        let digest = reader.finish()?;
+        let head = walk.log.head();
+        let ends = checks.ends.iter().filter(|end| end.last_segment == number);
+        for end in ends.chain((manifest.last_segment == number).then_some(manifest)) {
+            if end.digest != digest || end.bytes != bytes {
+                return Err(FolderError::misfit(&path, "it is not the segment that the snapshot names"));
+            }
+            if head != Some(Head { size: end.size, root: end.root() }) {
+                return Err(FolderError::misfit(
+                    &path,
+                    "the blocks up to it do not give the root that the snapshot names",
+                ));
+            }
+        }
+        series.ended(digest);
+    }
+    Ok(walk.survey)
+}
+
+/// What is checked beyond the files' own checksums.
+#[derive(Default)]
+pub(super) struct Checks<'a> {
+    /// With these, each chunk is restored and hashed.
+    dictionaries: Option<Dictionaries>,
+    /// Snapshots of the series that end before the one that is read.
+    pub(super) ends: &'a [SnapshotManifest],
+}
+
+/// What chunks of a series were compressed against. It stands among the settings, behind the chunks.
+#[derive(Default, Debug)]
+struct Dictionaries {
+    settings: HashMap<String, Vec<u8>>,
+    shelf: Shelf,
+}
+
+/// Settings that are remembered for their dictionaries, and the greatest of them in bytes; more than a repository has.
+const DICTIONARIES_MAX: usize = 2_048;
+const DICTIONARY_BYTES_MAX: usize = 128 << 10;
+
+impl Dictionaries {
+    fn read(folder: &Folder, manifest: &SnapshotManifest) -> Result<Self, FolderError> {
+        let mut settings = HashMap::new();
+        let mut series = Series::of(folder, manifest);
+        while let Some(mut reader) = series.open_again()? {
+            while let Some(body) = reader.next_of(Kind::Settings)? {
+                let mut from = Decoder::new(&body);
+                while !from.is_empty() {
+                    let (key, value) = from.setting().map_err(|source| reader.damaged(source))?;
+                    let is_one = key.starts_with("dictionary/") && value.len() <= DICTIONARY_BYTES_MAX;
+                    if is_one && settings.len() < DICTIONARIES_MAX {
+                        settings.insert(key.to_owned(), value.to_vec());
+                    }
+                }
+            }
+        }
+        Ok(Self { settings, shelf: Shelf::default() })
+    }
+}
+
+struct Walk {
+    size: u64,
+    survey: Survey,
+    log: Accumulator<SoftwareHasher>,
+    /// The list that the last part left open, and the bytes of its parts.
+    open_list: Option<(u64, u64)>,
+}
+
+impl Walk {
+    fn record(
+        &mut self,
+        kind: Kind,
+        body: &[u8],
+        reader: &SegmentReader,
+        checks: &Checks<'_>,
+    ) -> Result<(), FolderError> {
+        let damaged = |source| reader.damaged(source);
+        match kind {
+            Kind::Chunks => self.chunks(body, reader, checks),
+            Kind::List => self.list(&ListPart::decode(body).map_err(damaged)?).map_err(damaged),
+            Kind::Blocks => self.blocks(body).map_err(damaged),
+            Kind::Settings => {
+                let mut from = Decoder::new(body);
+                while !from.is_empty() {
+                    from.setting().map_err(damaged)?;
+                }
+                Ok(())
+            }
+            Kind::Notes => {
+                let mut from = Decoder::new(body);
+                while !from.is_empty() {
+                    from.note().map_err(damaged)?;
+                }
+                Ok(())
+            }
+            Kind::Marks => Ok(()),
+            Kind::Absent => Err(damaged(RecordError::UnknownKind)),
+        }
+    }
+
+    fn chunks(&mut self, body: &[u8], reader: &SegmentReader, checks: &Checks<'_>) -> Result<(), FolderError> {
+        // Errors of records get the file's name here, those of chunks have it.
+        enum Wrong {
+            Record(RecordError),
+            Chunk(ContentHash),
+        }
+        impl From<RecordError> for Wrong {
+            fn from(error: RecordError) -> Self {
+                Self::Record(error)
+            }
+        }
+        let read = chunks(body, |entry| {
+            if let Some(Dictionaries { settings, shelf }) = &checks.dictionaries {
+                let dictionary = |number| shelf.get(number, |key| Ok(settings.get(key).cloned()));
+                let plain = compress::decompress(entry.compression, entry.bytes, entry.original_size, dictionary);
+                let is_right = plain.is_ok_and(|plain| blake3::hash(&plain).as_bytes() == entry.chunk_hash.as_bytes());
+                if !is_right {
+                    return Err(Wrong::Chunk(entry.chunk_hash));
+                }
+            }
+            if !self.survey.chunks.insert(entry.number) {
+                self.survey.repeated.entry(entry.number).or_insert(u64::MAX);
+            }
+            Ok(())
+        });
+        read.map_err(|wrong| match wrong {
+            Wrong::Record(source) => reader.damaged(source),
+            Wrong::Chunk(chunk_hash) => FolderError::Chunk { path: reader.path().to_owned(), chunk_hash },
+        })
+    }
+
+    fn list(&mut self, part: &ListPart) -> Result<(), RecordError> {
+        let before = match self.open_list.take() {
+            _ if part.is_first => 0,
+            Some((number, bytes)) if number == part.number => bytes,
+            _ => return Err(RecordError::Malformed),
+        };
+        let bytes = part.chunks.iter().try_fold(before, |sum: u64, chunk| sum.checked_add(chunk.original_size.into()));
+        let bytes = bytes.filter(|bytes| *bytes <= part.original_size).ok_or(RecordError::Malformed)?;
+        if part.is_last != (bytes == part.original_size) {
+            return Err(RecordError::Malformed);
+        }
+        if part.is_last {
+            self.survey.lists.insert(part.number);
+        } else {
+            self.open_list = Some((part.number, bytes));
+        }
+        Ok(())
+    }
+
+    fn blocks(&mut self, body: &[u8]) -> Result<(), RecordError> {
+        let mut from = Decoder::new(body);
+        while !from.is_empty() {
+            match from.block_entry()? {
+                BlockEntry::Metadata(..) => {}
+                BlockEntry::Block(payload, header) => {
+                    let block = DagBlock::from_header_bytes(header).map_err(|_| RecordError::Malformed)?;
+                    if block.leaf_index() != self.log.size() {
+                        return Err(RecordError::Malformed);
+                    }
+                    if block.leaf_index() < self.size {
+                        self.survey.contents.insert(payload);
+                    }
+                    self.log.append(&block.block_hash(), |_, _, _| {});
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Finds, in a series that was read, which chunks the needed lists name, and whether everything is there that is needed.
+pub(super) fn settle(folder: &Folder, manifest: &SnapshotManifest, survey: &mut Survey) -> Result<(), FolderError> {
+    let mut absent = RoaringTreemap::new();
+    read_absent(folder, manifest, &mut |number| {
+        absent.insert(number);
+    })?;
+    survey.absent = &survey.contents & &absent;
+    let mut series = Series::of(folder, manifest);
+    while let Some(mut reader) = series.open_again()? {
+        while let Some(body) = reader.next_of(Kind::List)? {
+            let part = ListPart::decode(&body).map_err(|source| reader.damaged(source))?;
+            if survey.contents.contains(part.number) && !survey.absent.contains(part.number) {
+                survey.parts.extend(part.chunks.iter().map(|chunk| chunk.number));
+            }
+        }
+    }
+    // A content that was removed is needed all the same where it is a chunk of another that was not.
+    survey.absent -= &survey.parts;
+    let held = &survey.chunks | &survey.lists;
+    let is_whole = (&survey.contents - &survey.absent).is_subset(&held) && survey.parts.is_subset(&survey.chunks);
+    if survey.repeated.is_empty() && is_whole {
+        return Ok(());
+    }
+    if !is_whole {
+        let path = folder.snapshot(manifest.number);
+        return Err(FolderError::misfit(&path, "blocks name payloads that the backup does not hold"));
+    }
+    first_copies(folder, manifest, &mut survey.repeated)
+}
+
+/// Stored bytes of the first copy of each chunk that was copied more than once.
+fn first_copies(
+    folder: &Folder,
+    manifest: &SnapshotManifest,
+    repeated: &mut BTreeMap<u64, u64>,
+) -> Result<(), FolderError> {
+    let mut series = Series::of(folder, manifest);
+    while let Some(mut reader) = series.open_again()? {
+        while let Some(body) = reader.next_of(Kind::Chunks)? {
+            let read = chunks::<RecordError>(&body, |entry| {
+                if let Some(stored) = repeated.get_mut(&entry.number).filter(|stored| **stored == u64::MAX) {
+                    *stored = entry.bytes.len() as u64;
+                }
+                Ok(())
+            });
+            read.map_err(|source| reader.damaged(source))?;
+        }
+    }
+    Ok(())
+}
+
+/// What a backup was found to hold.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Verified {
+    /// The snapshots, all of which can be restored.
+    pub snapshots: Vec<Snapshot>,
+    /// Segments that were read.
+    pub segments: u64,
+    /// Bytes that were read.
+    pub bytes: u64,
+    /// Chunks that were restored and hashed.
+    pub chunks: u64,
+}
+
+/// Reads a whole backup and checks that each of its snapshots can be restored: every byte against checksums, every chunk
+/// restored and against its hash, every header and every root. `progress` is told of (bytes read, bytes in all).
+pub fn verify(dir: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified, FolderError> {
+    let folder = Folder::open(dir)?;
+    let manifests = folder.manifests()?;
+    manifests.iter().try_for_each(|manifest| check_presence(&folder, manifest))?;
+    let mut series: BTreeMap<u64, Vec<SnapshotManifest>> = BTreeMap::new();
+    for manifest in &manifests {
+        series.entry(manifest.first_segment).or_default().push(manifest.clone());
+    }
+    let total = series.values().filter_map(|manifests| manifests.last()).map(|newest| newest.bytes).sum();
+    let snapshots = manifests.iter().map(Snapshot::from).collect();
+    let mut verified = Verified { snapshots, segments: 0, bytes: total, chunks: 0 };
+    let mut done = 0;
+    for mut manifests in series.into_values() {
+        let Some(newest) = manifests.pop() else { continue };
+        refuse_disorder(&folder, &manifests, &newest)?;
+        let dictionaries = Some(Dictionaries::read(&folder, &newest)?);
+        let checks = Checks { dictionaries, ends: &manifests };
+        let mut survey = read_all(&folder, &newest, newest.size, &checks, &mut |bytes| {
+            done += bytes;
+            progress(done.min(total), total);
+        })?;
+        settle(&folder, &newest, &mut survey)?;
+        for manifest in &manifests {
+            read_absent(&folder, manifest, &mut |_| {})?;
+        }
+        verified.segments += newest.last_segment - newest.first_segment + 1;
+        verified.chunks += survey.chunks.len();
+    }
+    progress(total, total);
+    Ok(verified)
+}
+
+/// Snapshots of one series are of one repository, and each goes on where the one before ended.
+fn refuse_disorder(
+    folder: &Folder,
+    earlier: &[SnapshotManifest],
+    newest: &SnapshotManifest,
+) -> Result<(), FolderError> {
+    for pair in earlier.iter().chain([newest]).collect::<Vec<_>>().windows(2) {
+        let [before, after] = pair else { continue };
+        let is_ordered = before.last_segment < after.last_segment
+            && before.size <= after.size
+            && before.payload_next <= after.payload_next
+            && before.instance == after.instance;
+        if !is_ordered {
+            let path: PathBuf = folder.snapshot(after.number);
+            return Err(FolderError::misfit(&path, "it does not go on where the snapshot before it ends"));
+        }
+    }
+    Ok(())
+}
