@@ -7,6 +7,7 @@
 use crate::{
     block::DagBlock,
     dictionary::{self, Dictionary},
+    removal::marks::{Mark, Marks},
 };
 use pakit_primitives::{BlockHash, Compression, ContentHash, MetadataHash, hasher::Digest};
 use std::{ops::RangeInclusive, path::PathBuf, sync::Arc};
@@ -142,6 +143,16 @@ pub struct WriteBatch {
     pub blocks: Vec<DagBlock>,
     /// Inner nodes that these blocks complete.
     pub log_nodes: Vec<LogNode>,
+    /// Leaf indices of those of these blocks that are audit blocks.
+    pub audits: Vec<u64>,
+    /// What was decided, as the audit blocks of this batch tell.
+    pub marks: Vec<Mark>,
+    /// Named values, as [`DagBackend::set_setting`] sets them.
+    pub settings: Vec<(String, Vec<u8>)>,
+    /// Contents whose payload goes, each kept or removed before and named by forgotten blocks only. Its size and hash stay, since
+    /// headers name them. A content that some other one lists as a chunk cannot go. The chunks of a content of several go with
+    /// [`Marks::clear_unnamed`], if nothing else names them. A later batch that brings the content again restores it.
+    pub removed: Vec<ContentHash>,
 }
 
 impl WriteBatch {
@@ -154,6 +165,9 @@ impl WriteBatch {
             && self.absent.is_empty()
             && self.metadata.is_empty()
             && self.blocks.is_empty()
+            && self.marks.is_empty()
+            && self.settings.is_empty()
+            && self.removed.is_empty()
     }
 }
 
@@ -234,7 +248,7 @@ pub enum BackendError {
 ///
 /// All methods may be called from many threads. Reads see a committed state, and each sees everything committed before it
 /// began. Lists are in ascending order, hold at most `limit` items and continue after the item named by `after`.
-pub trait DagBackend: Send + Sync {
+pub trait DagBackend: Marks {
     /// Sums over everything kept.
     fn totals(&self) -> Result<Totals, BackendError>;
 

@@ -69,6 +69,13 @@ impl BlockCache {
         }
     }
 
+    /// Drops all of them.
+    pub fn clear(&self) {
+        let mut inner = self.lock();
+        inner.blocks.clear();
+        inner.bytes = 0;
+    }
+
     /// Blocks that are kept now.
     pub fn len(&self) -> usize {
         self.lock().blocks.len()

@@ -5,6 +5,7 @@
 
 mod payload;
 mod problem;
+mod removal;
 
 pub use problem::{Lookup, NodeState, Problem};
 
@@ -171,6 +172,7 @@ impl Checker<'_> {
         }
         self.check_dictionaries();
         self.check_chunks()?;
+        self.check_marks();
         let indexes = self.backend.check_indexes(!self.is_counted);
         self.read(indexes, || "the indexes".into());
         self.compare_totals();

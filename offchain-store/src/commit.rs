@@ -8,14 +8,20 @@ use crate::{
         WriteBatch,
     },
     block::{DagBlock, DagBuilder, NewBlock},
+    cid,
     log::{LogAppendError, LogAppender, LogReadError},
     metadata::Metadata,
     parents::{self, Overlay, ParentSelectionStrategy},
+    removal::{
+        self,
+        marks::Mark,
+        record::{Action, AuditRecord, AuditedBlock, RECORD_BLOCKS_MAX, RecordError},
+    },
 };
 use pakit_primitives::{Compression, ContentHash, HeaderError, MetadataHash};
 use rand::{SeedableRng, rngs::StdRng};
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
@@ -66,6 +72,12 @@ pub enum CommitError {
     /// The system clock stands before 1970.
     #[error("the system clock stands before 1970")]
     Clock,
+    /// A chunk that was kept when its content was prepared was dropped before it was committed.
+    #[error("chunk {0} was dropped while a content with it was being put; put it again")]
+    ChunkGone(ContentHash),
+    /// What is said of a decision cannot be recorded.
+    #[error(transparent)]
+    Record(#[from] Box<RecordError>),
 }
 
 /// A chunk on its way into a content.
@@ -149,7 +161,18 @@ pub struct Committer {
     uncommitted_keys: HashMap<BlockKey, u64>,
     uncommitted_payloads: HashMap<ContentHash, PayloadInfo>,
     staging_ids: u64,
+    /// Who is said to decide what audit blocks tell of.
+    who: String,
+    /// Audit blocks so far.
+    audits: u64,
+    /// Whether any block is forgotten: else nothing can be restored, and nobody needs to look.
+    has_forgotten: bool,
+    /// Blocks of this batch whose contents it restores, by leaf index.
+    restored: BTreeMap<u64, AuditedBlock>,
 }
+
+/// What audit blocks say of a content that was forgotten and put again.
+const WHY_RESTORED: &str = "put again";
 
 impl Committer {
     /// Continues the log of `backend`. With a `seed`, parents are drawn reproducibly.
@@ -168,6 +191,10 @@ impl Committer {
             }
         }
         Ok(Self {
+            who: removal::default_who(),
+            audits: backend.audit_count()?,
+            has_forgotten: !backend.forgotten(None, 1)?.is_empty(),
+            restored: BTreeMap::new(),
             overlay: Overlay::new(backend.clone())?,
             log: LogAppender::resume(backend.as_ref())?,
             builder: DagBuilder::new(totals.blocks, totals.slices),
@@ -182,6 +209,96 @@ impl Committer {
             uncommitted_payloads: HashMap::new(),
             staging_ids: 0,
         })
+    }
+
+    /// Names who decides what audit blocks tell of; without it, the user at this machine.
+    pub fn decided_by(mut self, who: &str) -> Self {
+        self.who = who.to_owned();
+        self
+    }
+
+    /// Appends the audit block of a decision. What was decided goes into the same batch.
+    pub fn record(
+        &mut self,
+        action: Action,
+        why: &str,
+        term_ms: Option<u64>,
+        blocks: Vec<AuditedBlock>,
+    ) -> Result<DagBlock, CommitError> {
+        let record = AuditRecord {
+            action,
+            sequence: self.audits,
+            time_ms: clock_ms()?,
+            who: self.who.clone(),
+            why: why.to_owned(),
+            term_ms,
+            blocks,
+        };
+        let bytes = record.encode().map_err(Box::new)?;
+        let chunk = StoredChunk {
+            chunk_hash: ContentHash::new(*blake3::hash(&bytes).as_bytes()),
+            // Hashes do not shrink.
+            compression: Compression::None,
+            original_size: bytes.len() as u32,
+            bytes,
+        };
+        let mut content = OpenContent::default();
+        self.add_chunk(&mut content, ProcessedChunk::New(chunk))?;
+        let Placed { block, is_deduplicated, .. } = self.finish(content, cid::DAG_CBOR, None, None)?;
+        if is_deduplicated {
+            // Time and number make each record another one, so that somebody foresaw this one.
+            return Err(BackendError::BatchMisfit("an audit block is there before what it tells of").into());
+        }
+        self.audits += 1;
+        self.batch.audits.push(block.leaf_index());
+        Ok(block)
+    }
+
+    /// Adds a decision to the batch that holds its audit block.
+    pub(crate) fn mark(&mut self, mark: Mark) {
+        self.has_forgotten |= matches!(mark, Mark::Forget { .. });
+        self.batch.marks.push(mark);
+    }
+
+    /// Sets a named value with the batch.
+    pub(crate) fn set(&mut self, key: &str, value: Vec<u8>) {
+        self.batch.settings.push((key.to_owned(), value));
+    }
+
+    /// Removes a payload with the batch.
+    pub(crate) fn remove(&mut self, content_hash: ContentHash) {
+        self.batch.removed.push(content_hash);
+    }
+
+    /// Whoever puts what was forgotten wants it back: its block holds it again. And where a removed content comes back with a new
+    /// block, that is told too.
+    fn note_restored(&mut self, block: &DagBlock, is_new: bool) -> Result<(), CommitError> {
+        if !self.has_forgotten || self.restored.contains_key(&block.leaf_index()) {
+            return Ok(());
+        }
+        let content_hash = block.header().content_hash;
+        let is_restored = match is_new {
+            false => self.backend.mark(block.leaf_index())?.forgotten.is_some(),
+            true => {
+                let is_gone = self.backend.payload(&content_hash)?.is_some_and(|info| !info.is_kept);
+                is_gone && !self.backend.is_set_aside(&content_hash)?
+            }
+        };
+        if is_restored {
+            self.restored.insert(block.leaf_index(), block.into());
+            if !is_new {
+                self.batch.marks.push(Mark::Restore { leaf_index: block.leaf_index() });
+            }
+        }
+        Ok(())
+    }
+
+    fn record_restored(&mut self) -> Result<(), CommitError> {
+        let restored: Vec<AuditedBlock> = std::mem::take(&mut self.restored).into_values().collect();
+        for part in restored.chunks(RECORD_BLOCKS_MAX) {
+            self.record(Action::Restore, WHY_RESTORED, None, part.to_vec())?;
+        }
+        Ok(())
     }
 
     /// Whether the batch has reached a limit.
@@ -251,6 +368,9 @@ impl Committer {
         while from < info.original_size.max(1) {
             let parts = self.backend.chunks(&chunk_hash, from, NESTED_CHUNKS_PAGE)?;
             let Some(last) = parts.last() else {
+                if !self.backend.payload(&chunk_hash)?.is_some_and(|info| info.is_kept) {
+                    return Err(CommitError::ChunkGone(chunk_hash));
+                }
                 return Err(BackendError::Damaged(format!("the chunks of payload {chunk_hash} are missing")).into());
             };
             from = last.offset + u64::from(last.original_size.max(1));
@@ -288,6 +408,7 @@ impl Committer {
         self.keep_content(content, content_hash, info)?;
         let key = BlockKey { codec, content_hash, metadata_hash };
         if let Some(block) = self.find_block(&key)? {
+            self.note_restored(&block, false)?;
             return Ok(Placed { block, is_deduplicated: true, new_bytes });
         }
         if let Some(metadata) = metadata {
@@ -301,6 +422,7 @@ impl Committer {
             compression: info.compression,
             metadata_hash,
         })?;
+        self.note_restored(&block, true)?;
         Ok(Placed { block, is_deduplicated: false, new_bytes })
     }
 
@@ -378,6 +500,7 @@ impl Committer {
 
     /// Commits the batch. On return everything finished before is durable; after an error the committer is of no use.
     pub fn flush(&mut self) -> Result<(), CommitError> {
+        self.record_restored()?;
         let batch = std::mem::take(&mut self.batch);
         self.batch_bytes = 0;
         self.batch_began = None;

@@ -17,6 +17,7 @@ use crate::{
     parents::{ParentSelectionStrategy, ParseStrategyError},
     proof::{self, ProofBuildError, ProofDocument, ProofRequest},
     put::{self, PutError, PutEvent, PutItem, PutSummary},
+    removal::{self, Audit, BlockMark, RecordError, Removal, Retention, Told},
     resolve::{self, ResolveError},
     restore::{self, RestoreError, RestoreEvent, RestoreOptions, Restored},
     sqlite::SqliteBackend,
@@ -124,6 +125,10 @@ pub struct BlockInfo {
     pub children_truncated: bool,
     /// Whether its content is still kept.
     pub is_kept: bool,
+    /// What was decided about it.
+    pub mark: BlockMark,
+    /// Who forgot it, when and why, if it is forgotten and that can be read.
+    pub forgotten: Option<Told>,
 }
 
 /// A repository, opened. Shared by reference among threads: reads run side by side, writes one after the other.
@@ -152,6 +157,8 @@ pub struct StorageEngine {
     config: Config,
     strategy: ParentSelectionStrategy,
     seed: Option<u64>,
+    /// Who is said to decide what audit blocks tell of.
+    who: String,
     cache: BlockCache,
     /// Made by the first write; taken out while a write runs, and only put back if it succeeded.
     committer: Mutex<Option<Committer>>,
@@ -219,7 +226,15 @@ impl StorageEngine {
         config: Config,
     ) -> Self {
         let cache = BlockCache::new(usize::try_from(config.cache_bytes).unwrap_or(usize::MAX));
-        Self { backend, folder, config, strategy, seed, cache, committer: Mutex::new(None) }
+        let who = removal::default_who();
+        Self { backend, folder, config, strategy, seed, who, cache, committer: Mutex::new(None) }
+    }
+
+    /// Names who decides what audit blocks tell of; without it, the user at this machine.
+    pub fn decided_by(mut self, who: &str) -> Result<Self, RecordError> {
+        removal::record::check_who(who)?;
+        self.who = who.to_owned();
+        Ok(self)
     }
 
     /// What keeps the blocks.
@@ -307,11 +322,46 @@ impl StorageEngine {
         let mut slot = self.committer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut committer = match slot.take() {
             Some(committer) => committer,
-            None => Committer::new(self.backend.clone(), self.strategy, self.config.batch_limits(), self.seed)?,
+            None => Committer::new(self.backend.clone(), self.strategy, self.config.batch_limits(), self.seed)?
+                .decided_by(&self.who),
         };
         let written = write(&mut committer)?;
         *slot = Some(committer);
         Ok(written)
+    }
+
+    /// Runs a task of removal: forgetting, pinning, the retention rule, dropping what nothing holds. No put runs meanwhile.
+    ///
+    /// ```
+    /// use offchain_store::{Config, InitOptions, StorageEngine, removal::{ForgetError, ForgetOptions, GcError}};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (engine, _) = StorageEngine::in_memory(&InitOptions::default(), Config::default())?;
+    /// let letter = engine.store(&b"a letter"[..], None)?.block;
+    /// let options = ForgetOptions { why: "erasure request 12".into(), only_listing: false };
+    /// engine.removal(|mut removal| removal.forget(&[letter.clone()], &options)).map_err(|error: ForgetError| error)?;
+    /// let dropped = engine.removal(|mut removal| removal.gc("", &mut |_, _| ())).map_err(|error: GcError| error)?;
+    /// assert_eq!(dropped.dropped, 1);
+    /// assert!(engine.retrieve(&letter.block_hash()).is_err());
+    /// // Its proofs stay.
+    /// assert!(engine.prove(&letter, &Default::default()).is_ok());
+    /// # Ok(()) }
+    /// ```
+    pub fn removal<T, E: From<CommitError>>(&self, task: impl FnOnce(Removal<'_>) -> Result<T, E>) -> Result<T, E> {
+        let done = self.with_committer(|committer| task(Removal::new(&self.backend, committer, removal::now_ms())));
+        // Contents that were read before may be among those that are gone.
+        self.cache.clear();
+        done
+    }
+
+    /// The retention rule.
+    pub fn retention(&self) -> Result<Retention, BackendError> {
+        Retention::read(self.backend.as_ref())
+    }
+
+    /// Audit blocks in the order of the log, after the one of a leaf index.
+    pub fn audits(&self, after: Option<u64>, limit: usize) -> Result<Vec<Audit>, RecordError> {
+        let leaves = self.backend.audits(after, limit)?;
+        leaves.into_iter().map(|leaf_index| removal::audit_at(&self.backend, leaf_index)).collect()
     }
 
     /// Finds the block that a text names: see [`crate::resolve::resolve`].
@@ -383,7 +433,10 @@ impl StorageEngine {
         children.truncate(children_max);
         let payload = self.backend.payload(&block.header().content_hash)?;
         let is_kept = payload.is_some_and(|info| info.is_kept);
-        Ok(BlockInfo { block: block.clone(), children, children_truncated, is_kept })
+        let mark = self.backend.mark(block.leaf_index())?;
+        let audit = mark.forgotten.and_then(|audit| removal::audit_at(&self.backend, audit).ok());
+        let forgotten = audit.map(Told::from);
+        Ok(BlockInfo { block: block.clone(), children, children_truncated, is_kept, mark, forgotten })
     }
 
     /// Figures of the DAG and its payloads.

@@ -5,6 +5,7 @@ use crate::{
     block::DagBlock,
     chunk::CHUNK_BYTES_LIMIT,
     compress::{self, CompressError},
+    removal::{self, Told},
 };
 use pakit_primitives::{BlockHash, ContentHash};
 use std::{collections::VecDeque, io, ops::Range, sync::Arc};
@@ -25,6 +26,14 @@ pub enum GetError {
     /// The block's payload was removed; its header and proofs remain.
     #[error("the content of block {0} was removed")]
     Removed(BlockHash),
+    /// The same, and it is known who decided it.
+    #[error("the content of block {block_hash} was removed ({told})")]
+    Forgotten {
+        /// The block.
+        block_hash: BlockHash,
+        /// By whom, when and why.
+        told: Box<Told>,
+    },
     /// The block's payload was damaged, and set aside by a repair.
     #[error("the content of block {0} is lost: it was damaged, and a repair set it aside; put it again to restore it")]
     SetAside(BlockHash),
@@ -94,6 +103,22 @@ pub struct ContentReader {
     is_done: bool,
 }
 
+/// Why a block's content is not there, if it is not.
+fn absence(backend: &Arc<dyn DagBackend>, block: &DagBlock) -> Result<Option<GetError>, GetError> {
+    let (block_hash, content_hash) = (block.block_hash(), &block.header().content_hash);
+    if backend.payload(content_hash)?.is_some_and(|info| info.is_kept) {
+        return Ok(None);
+    }
+    if backend.is_set_aside(content_hash)? {
+        return Ok(Some(GetError::SetAside(block_hash)));
+    }
+    let told = removal::told_of(backend, block.leaf_index())?;
+    Ok(Some(match told {
+        Some(audit) => GetError::Forgotten { block_hash, told: Box::new(audit.into()) },
+        None => GetError::Removed(block_hash),
+    }))
+}
+
 impl ContentReader {
     /// Reads the bytes of `range` (all where it is `None`). The whole content is checked in either case, since a chunk's
     /// own hash does not show where in the content it belongs.
@@ -109,11 +134,10 @@ impl ContentReader {
             true => backend.chunk(&content_hash)?,
             false => None,
         };
-        if only.is_none() && !backend.payload(&content_hash)?.is_some_and(|info| info.is_kept) {
-            return Err(match backend.is_set_aside(&content_hash)? {
-                true => GetError::SetAside(block.block_hash()),
-                false => GetError::Removed(block.block_hash()),
-            });
+        if only.is_none()
+            && let Some(absence) = absence(&backend, &block)?
+        {
+            return Err(absence);
         }
         Ok(Self { backend, block, range, page: VecDeque::new(), only, position: 0, whole: None, is_done: false })
     }
@@ -145,6 +169,19 @@ impl ContentReader {
         Ok(written)
     }
 
+    /// What was there when the reading began may have been removed meanwhile, and even put again in other chunks.
+    fn gone(&self) -> Result<Option<GetError>, GetError> {
+        if let Some(absence) = absence(&self.backend, &self.block)? {
+            return Ok(Some(absence));
+        }
+        let now = self.backend.chunks(&self.block.header().content_hash, self.position, 1)?;
+        let is_cut_otherwise = match now.first() {
+            Some(chunk) => self.backend.chunk(&chunk.chunk_hash)?.is_some(),
+            None => false,
+        };
+        Ok(is_cut_otherwise.then(|| GetError::Removed(self.block.block_hash())))
+    }
+
     fn mismatch(&self) -> GetError {
         GetError::Mismatch { block_hash: self.block.block_hash() }
     }
@@ -162,7 +199,7 @@ impl ContentReader {
         if self.page.is_empty() {
             self.page = self.backend.chunks(&content_hash, self.position, CHUNKS_PAGE)?.into();
         }
-        let next = self.page.pop_front().ok_or_else(|| self.mismatch())?;
+        let Some(next) = self.page.pop_front() else { return Err(self.gone()?.unwrap_or_else(|| self.mismatch())) };
         // Also ends the reading of a damaged list that goes in circles.
         let follows = next.offset == self.position && u64::from(next.original_size) <= size - self.position;
         if !follows || next.original_size > CHUNK_BYTES_LIMIT || (next.original_size == 0 && size != 0) {
@@ -186,7 +223,9 @@ impl ContentReader {
     fn read_chunk(&self, wanted: &ChunkRef) -> Result<Vec<u8>, GetError> {
         let block_hash = self.block.block_hash();
         let chunk_hash = wanted.chunk_hash;
-        let stored = self.backend.chunk(&chunk_hash)?.ok_or(GetError::MissingChunk { block_hash, chunk_hash })?;
+        let Some(stored) = self.backend.chunk(&chunk_hash)? else {
+            return Err(self.gone()?.unwrap_or(GetError::MissingChunk { block_hash, chunk_hash }));
+        };
         self.restore(&stored, wanted.original_size)
     }
 

@@ -5,11 +5,14 @@ use crate::{
     block::DagBlock,
     bulk::{BULK_ROWS_MAX, BulkBackend, Extent, ListedChunk, Note, NoteKind, StoredPayload},
     dictionary::{Dictionary, Shelf},
-    plan::{BlockPlan, Known, ListPlan, ParentRow, PayloadKind, PayloadRow, Plan, Stagings, node_number},
+    plan::{
+        BlockPlan, Known, ListPlan, ParentRow, PayloadKind, PayloadRow, Plan, Removal, Staging, Stagings, node_number,
+    },
+    removal::marks::{BlockMark, Mark, MarkTotals, Marks, Pin},
 };
 use pakit_primitives::{BlockHash, Compression, ContentHash, MetadataHash, hasher::Digest};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     ops::{Bound, RangeInclusive},
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
@@ -65,6 +68,10 @@ struct State {
     settings: BTreeMap<String, Vec<u8>>,
     notes: BTreeMap<(NoteKind, u64), Note>,
     stagings: Stagings,
+    /// Forgotten blocks, with the audit blocks that tell of them.
+    forgotten: BTreeMap<u64, u64>,
+    pins: BTreeMap<u64, Pin>,
+    audits: BTreeSet<u64>,
 }
 
 impl MemoryBackend {
@@ -122,6 +129,19 @@ impl Known for State {
 
     fn has_metadata(&self, hash: &MetadataHash) -> Result<bool, BackendError> {
         Ok(self.metadata.contains_key(hash))
+    }
+
+    fn is_held(&self, hash: &ContentHash) -> Result<bool, BackendError> {
+        let mut blocks = self.by_content.range((*hash, 0)..=(*hash, u64::MAX));
+        Ok(blocks.any(|(_, leaf_index)| !self.forgotten.contains_key(leaf_index)))
+    }
+
+    fn listed(&self, ids: &HashSet<u64>) -> Result<HashSet<u64>, BackendError> {
+        let lists = self.payloads.values().filter_map(|payload| match &payload.data {
+            Data::List(list) => Some(list.values()),
+            Data::Chunk(_) | Data::Removed => None,
+        });
+        Ok(lists.flatten().filter(|id| ids.contains(id)).copied().collect())
     }
 }
 
@@ -183,6 +203,70 @@ impl State {
         self.totals = plan.totals;
         self.payload_next = plan.payload_next;
         self.stagings = plan.stagings;
+        self.audits.extend(plan.audits);
+        plan.marks.into_iter().for_each(|mark| self.apply_mark(mark));
+        self.settings.extend(plan.settings);
+        plan.removed.into_iter().for_each(|removal| self.apply_removal(removal));
+    }
+
+    fn apply_mark(&mut self, mark: Mark) {
+        match mark {
+            Mark::Forget { leaf_index, audit } => {
+                self.forgotten.insert(leaf_index, audit);
+            }
+            Mark::Restore { leaf_index } => {
+                self.forgotten.remove(&leaf_index);
+            }
+            Mark::Pin(pin) => {
+                self.pins.insert(pin.leaf_index, pin);
+            }
+            Mark::Unpin { leaf_index } => {
+                self.pins.remove(&leaf_index);
+            }
+        }
+    }
+
+    fn apply_removal(&mut self, removal: Removal) {
+        let (Removal::Chunk(id) | Removal::List { id, .. } | Removal::Again(id)) = removal;
+        let Some(payload) = self.payloads.get_mut(&id) else { return };
+        let data = std::mem::replace(&mut payload.data, Data::Removed);
+        (payload.stored_size, payload.compression) = (0, Compression::None);
+        if let Removal::List { rows_to, .. } = removal {
+            let unnamed =
+                Payload { content_hash: None, original_size: 0, stored_size: 0, compression: Compression::None, data };
+            self.payloads.insert(rows_to, unnamed);
+        }
+    }
+
+    /// Lists that have no name and are not being written, and chunks that neither a list nor a block names.
+    fn clear_unnamed(&mut self) {
+        let staged: HashSet<u64> = self.stagings.values().map(Staging::id).collect();
+        self.payloads.retain(|id, payload| payload.content_hash.is_some() || staged.contains(id));
+        let listed: HashSet<u64> = self
+            .payloads
+            .values()
+            .flat_map(|payload| match &payload.data {
+                Data::List(list) => list.values().copied().collect(),
+                Data::Chunk(_) | Data::Removed => Vec::new(),
+            })
+            .collect();
+        let is_named = |id: &u64, hash: &ContentHash| {
+            listed.contains(id) || self.by_content.range((*hash, 0)..=(*hash, u64::MAX)).next().is_some()
+        };
+        let unnamed: Vec<(u64, ContentHash)> = self
+            .payloads
+            .iter()
+            .filter_map(|(id, payload)| Some((*id, payload.content_hash?)))
+            .filter(|(id, hash)| !is_named(id, hash))
+            .collect();
+        for (id, hash) in unnamed {
+            self.payload_ids.remove(&hash);
+            if let Some(Payload { data: Data::Chunk(_), original_size, stored_size, .. }) = self.payloads.remove(&id) {
+                self.totals.chunks -= 1;
+                self.totals.unique_bytes -= original_size;
+                self.totals.stored_bytes -= stored_size;
+            }
+        }
     }
 
     fn apply_list(&mut self, id: u64, plan: ListPlan) {
@@ -485,5 +569,79 @@ impl BulkBackend for MemoryBackend {
         let notes = notes.iter().map(|note| ((note.kind, note.number), note.clone()));
         self.write().notes.extend(notes);
         Ok(())
+    }
+}
+
+impl Marks for MemoryBackend {
+    fn mark(&self, leaf_index: u64) -> Result<BlockMark, BackendError> {
+        let state = self.read();
+        Ok(BlockMark {
+            forgotten: state.forgotten.get(&leaf_index).copied(),
+            pin: state.pins.get(&leaf_index).copied(),
+            is_audit: state.audits.contains(&leaf_index),
+        })
+    }
+
+    fn forgotten(&self, after: Option<u64>, limit: usize) -> Result<Vec<u64>, BackendError> {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        Ok(self
+            .read()
+            .forgotten
+            .range((start, Bound::Unbounded))
+            .take(limit)
+            .map(|(leaf_index, _)| *leaf_index)
+            .collect())
+    }
+
+    fn pins(&self, after: Option<u64>, limit: usize) -> Result<Vec<Pin>, BackendError> {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        Ok(self.read().pins.range((start, Bound::Unbounded)).take(limit).map(|(_, pin)| *pin).collect())
+    }
+
+    fn audits(&self, after: Option<u64>, limit: usize) -> Result<Vec<u64>, BackendError> {
+        Ok(page(&self.read().audits, 0, after, u64::MAX, limit))
+    }
+
+    fn audit_count(&self) -> Result<u64, BackendError> {
+        Ok(self.read().audits.len() as u64)
+    }
+
+    fn of_codec(&self, codec: u32, after: Option<u64>, limit: usize) -> Result<Vec<u64>, BackendError> {
+        let state = self.read();
+        let with_codec = state.blocks.iter().filter(|block| block.header().codec == codec).map(DagBlock::leaf_index);
+        Ok(with_codec.filter(|leaf_index| after.is_none_or(|after| *leaf_index > after)).take(limit).collect())
+    }
+
+    fn mark_totals(&self) -> Result<MarkTotals, BackendError> {
+        let state = self.read();
+        let removed = || state.payloads.values().filter(|payload| matches!(payload.data, Data::Removed));
+        Ok(MarkTotals {
+            audits: state.audits.len() as u64,
+            forgotten: state.forgotten.len() as u64,
+            pins: state.pins.len() as u64,
+            removed: removed().count() as u64,
+            removed_bytes: removed().map(|payload| payload.original_size).sum(),
+        })
+    }
+
+    fn listed(
+        &self,
+        contents: &[ContentHash],
+        except: &dyn Fn(&ContentHash) -> Result<bool, BackendError>,
+    ) -> Result<Vec<bool>, BackendError> {
+        let state = self.read();
+        let mut listed = HashSet::new();
+        for payload in state.payloads.values() {
+            let Data::List(list) = &payload.data else { continue };
+            if !payload.content_hash.map_or(Ok(false), |hash| except(&hash))? {
+                listed.extend(list.values().copied());
+            }
+        }
+        Ok(contents.iter().map(|hash| state.payload_ids.get(hash).is_some_and(|id| listed.contains(id))).collect())
+    }
+
+    fn clear_unnamed(&self) -> Result<bool, BackendError> {
+        self.write().clear_unnamed();
+        Ok(false)
     }
 }

@@ -13,6 +13,7 @@ use crate::{
         WriteBatch,
     },
     block::DagBlock,
+    removal::marks::Mark,
 };
 use pakit_primitives::{
     ContentHash, MetadataHash,
@@ -67,6 +68,13 @@ pub(crate) struct Staging {
     refs_given: u64,
 }
 
+impl Staging {
+    /// Number of its payload.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+}
+
 /// Contents that are being written, by the writer's name for them.
 pub(crate) type Stagings = HashMap<StagingId, Staging>;
 
@@ -84,6 +92,22 @@ pub(crate) trait Known {
     fn parent(&self, leaf_index: u64) -> Result<Option<ParentRow>, BackendError>;
     /// Whether a metadata map is kept.
     fn has_metadata(&self, hash: &MetadataHash) -> Result<bool, BackendError>;
+    /// Whether a block with this content is not forgotten.
+    fn is_held(&self, hash: &ContentHash) -> Result<bool, BackendError>;
+    /// Those of these payloads that some list names as a chunk. Looks at the lists and believes no count.
+    fn listed(&self, ids: &HashSet<u64>) -> Result<HashSet<u64>, BackendError>;
+}
+
+/// A payload that goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Removal {
+    /// The chunk of this number.
+    Chunk(u64),
+    /// The list of this number. Its rows go to a number of their own that has no name and no references, so that they are cleared
+    /// away in steps, as those of a content that was never completed.
+    List { id: u64, rows_to: u64 },
+    /// One that had been removed. What was set aside of it goes too.
+    Again(u64),
 }
 
 /// A list of chunks, begun, continued, completed or dropped.
@@ -149,12 +173,33 @@ pub(crate) struct Plan {
     pub(crate) payload_next: u64,
     /// Contents being written afterwards.
     pub(crate) stagings: Stagings,
+    /// Audit blocks of this batch.
+    pub(crate) audits: Vec<u64>,
+    /// Changes of marks, in order.
+    pub(crate) marks: Vec<Mark>,
+    /// Named values.
+    pub(crate) settings: Vec<(String, Vec<u8>)>,
+    /// Payloads that go.
+    pub(crate) removed: Vec<Removal>,
 }
 
 impl Plan {
     /// Checks a batch and settles what it changes.
     pub(crate) fn new(known: &impl Known, stagings: &Stagings, batch: WriteBatch) -> Result<Self, BackendError> {
-        let WriteBatch { chunks, staged, abandoned, contents, absent, metadata, blocks, log_nodes } = batch;
+        let WriteBatch {
+            chunks,
+            staged,
+            abandoned,
+            contents,
+            absent,
+            metadata,
+            blocks,
+            log_nodes,
+            audits,
+            marks,
+            settings,
+            removed,
+        } = batch;
         let mut planner = Planner::new(known, stagings.clone())?;
         for chunk in chunks {
             planner.chunk(chunk)?;
@@ -182,6 +227,9 @@ impl Plan {
         planner.plan.edges.sort_unstable();
         check_log_nodes(size_before, planner.plan.totals.blocks, &log_nodes)?;
         planner.plan.log_nodes = log_nodes;
+        planner.mark(size_before, audits, marks)?;
+        planner.plan.settings = settings;
+        planner.remove(&removed)?;
         Ok(planner.plan)
     }
 
@@ -229,6 +277,10 @@ impl<'a, K: Known> Planner<'a, K> {
             payload_first,
             payload_next: payload_first,
             stagings,
+            audits: Vec::new(),
+            marks: Vec::new(),
+            settings: Vec::new(),
+            removed: Vec::new(),
         };
         Ok(Self {
             known,
@@ -523,6 +575,75 @@ impl<'a, K: Known> Planner<'a, K> {
         add(&mut totals.referenced_bytes, header.stored_size)?;
         totals.depth_max = totals.depth_max.max(header.depth);
         totals.slices = header.slices_through();
+        Ok(())
+    }
+
+    /// Whatever is decided is told by an audit block of the same batch.
+    fn mark(&mut self, size_before: u64, audits: Vec<u64>, marks: Vec<Mark>) -> Result<(), BackendError> {
+        let size = self.plan.totals.blocks;
+        if !audits.is_sorted_by(|a, b| a < b) || audits.iter().any(|audit| !(size_before..size).contains(audit)) {
+            return Err(BackendError::BatchMisfit("an audit block is not one of the batch's blocks"));
+        }
+        for mark in &marks {
+            let (leaf_index, audit) = match *mark {
+                Mark::Forget { leaf_index, audit } => (leaf_index, Some(audit)),
+                Mark::Pin(pin) => (pin.leaf_index, Some(pin.audit)),
+                Mark::Restore { leaf_index } | Mark::Unpin { leaf_index } => (leaf_index, None),
+            };
+            if leaf_index >= size {
+                return Err(BackendError::BatchMisfit("a mark is for a block that is not there"));
+            }
+            if audits.is_empty() || audit.is_some_and(|audit| audits.binary_search(&audit).is_err()) {
+                return Err(BackendError::BatchMisfit("a mark is told by no audit block of the batch"));
+            }
+        }
+        (self.plan.audits, self.plan.marks) = (audits, marks);
+        Ok(())
+    }
+
+    fn remove(&mut self, hashes: &[ContentHash]) -> Result<(), BackendError> {
+        let mut chunks = HashSet::new();
+        for hash in hashes {
+            let row = self
+                .payload(hash)?
+                .ok_or(BackendError::BatchMisfit("a content is to be removed that was never kept"))?;
+            let is_new = row.id >= self.plan.payload_first || row.list_id != row.id;
+            if is_new || self.plan.refs.get(&row.id).is_some_and(|refs| *refs > 0) {
+                return Err(BackendError::BatchMisfit("a content is to be removed that the batch names"));
+            }
+            if self.known.is_held(hash)? {
+                return Err(BackendError::BatchMisfit("a content is to be removed that a block holds"));
+            }
+            let removal = match row.kind {
+                PayloadKind::Chunk => {
+                    chunks.insert(row.id);
+                    self.take_from_totals(&row)?;
+                    Removal::Chunk(row.id)
+                }
+                PayloadKind::List => Removal::List { id: row.id, rows_to: self.next_id() },
+                PayloadKind::Removed => Removal::Again(row.id),
+            };
+            self.plan.removed.push(removal);
+            self.payloads.insert(*hash, PayloadRow { kind: PayloadKind::Removed, stored_size: 0, ..row });
+        }
+        if !chunks.is_empty() && !self.known.listed(&chunks)?.is_empty() {
+            return Err(BackendError::BatchMisfit("a content is to be removed that is a chunk of another one"));
+        }
+        Ok(())
+    }
+
+    fn take_from_totals(&mut self, row: &PayloadRow) -> Result<(), BackendError> {
+        let totals = &mut self.plan.totals;
+        let sums = [
+            (&mut totals.chunks, 1),
+            (&mut totals.unique_bytes, row.original_size),
+            (&mut totals.stored_bytes, row.stored_size),
+        ];
+        for (sum, less) in sums {
+            *sum = sum
+                .checked_sub(less)
+                .ok_or_else(|| BackendError::Damaged("the totals are below what is kept".into()))?;
+        }
         Ok(())
     }
 

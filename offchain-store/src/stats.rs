@@ -93,6 +93,16 @@ pub struct DagStats {
     pub parents_mean: f64,
     /// Blocks without children.
     pub frontier: u64,
+    /// Contents whose payload was removed and not restored.
+    pub removed_payloads: u64,
+    /// Their plaintext bytes.
+    pub removed_bytes: u64,
+    /// Blocks that no longer hold their content, whether or not it was removed.
+    pub forgotten_blocks: u64,
+    /// Pins, also those that have run out.
+    pub pins: u64,
+    /// Audit blocks.
+    pub audit_blocks: u64,
     /// Blocks below the size of the newest head that is in a best block; absent where no chain is known.
     pub blocks_anchored: Option<u64>,
     /// Blocks below the size of the newest head that is finalized; absent where no chain is known.
@@ -113,6 +123,7 @@ impl DagStats {
     /// Reads the sums, and up to `walk_blocks_max` blocks. Knows nothing of chains: anchored and finalized stay absent.
     pub fn read(backend: &dyn DagBackend, walk_blocks_max: u64) -> Result<Self, BackendError> {
         let totals = backend.totals()?;
+        let marks = backend.mark_totals()?;
         let walked_blocks = totals.blocks.min(walk_blocks_max);
         let mut codecs: BTreeMap<u32, u64> = BTreeMap::new();
         // How many blocks have how many children: as long as there are different numbers, not as there are blocks.
@@ -133,6 +144,11 @@ impl DagStats {
             depth_max: totals.depth_max,
             parents_mean: quotient(totals.edges, totals.blocks).unwrap_or(0.0),
             frontier: totals.frontier,
+            removed_payloads: marks.removed,
+            removed_bytes: marks.removed_bytes,
+            forgotten_blocks: marks.forgotten,
+            pins: marks.pins,
+            audit_blocks: marks.audits,
             blocks_anchored: None,
             blocks_finalized: None,
             blocks_by_codec: codecs.into_iter().map(codec_count).collect(),

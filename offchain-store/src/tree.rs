@@ -137,6 +137,13 @@ fn encode_entries(entries: &[Entry]) -> Result<Vec<u8>, EncodeError> {
     Ok(encoder.into_writer())
 }
 
+/// Whether bytes say of themselves that they are a listing of this format, in the one way that a strict one does.
+pub fn begins_like_a_listing(bytes: &[u8]) -> bool {
+    // An array of 2 items, and a text shorter than 24 bytes.
+    let text = bytes.strip_prefix(&[0x82, 0x60 | FORMAT.len() as u8]);
+    text.is_some_and(|text| text.starts_with(FORMAT.as_bytes()))
+}
+
 /// Decodes strictly. Memory: a small multiple of the listing, which is at most [`LISTING_BYTES_MAX`].
 pub fn decode(bytes: &[u8]) -> Result<Vec<Entry>, TreeError> {
     if bytes.len() as u64 > LISTING_BYTES_MAX {

@@ -80,6 +80,10 @@ conformance!(
     numbers_of_all_64_bits_are_kept,
     settings_are_kept_and_replaced,
     many_threads_read_while_one_commits,
+    a_removed_payload_leaves_its_header_and_comes_back_when_it_is_put_again,
+    a_chunk_goes_when_the_last_content_that_lists_it_has_gone,
+    what_is_held_unknown_or_named_is_not_removed,
+    marks_are_told_by_the_batch_and_kept,
 );
 
 proptest! {

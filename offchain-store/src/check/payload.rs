@@ -26,7 +26,10 @@ impl Checker<'_> {
                 let is_set_aside = self.backend.is_set_aside(&content_hash);
                 match self.read(is_set_aside, || format!("payload of block {leaf_index}")) {
                     Some(true) => self.found(Problem::LostContent { leaf_index }),
-                    _ => self.report.removed_payloads += 1,
+                    _ => {
+                        self.report.removed_payloads += 1;
+                        self.check_forgotten(&content_hash);
+                    }
                 }
             }
             Some(info) => self.check_chunk_list(leaf_index, &content_hash, &info),
@@ -170,7 +173,7 @@ impl Checker<'_> {
     }
 
     /// A chunk's plaintext, or what is wrong with it. Produces no more than a chunk can have.
-    fn restore(&self, chunk_hash: &ContentHash) -> Result<Vec<u8>, String> {
+    pub(super) fn restore(&self, chunk_hash: &ContentHash) -> Result<Vec<u8>, String> {
         let chunk = self.backend.chunk(chunk_hash).map_err(|error| error.to_string())?;
         let chunk = chunk.ok_or("it is missing")?;
         if chunk.original_size > CHUNK_BYTES_LIMIT {

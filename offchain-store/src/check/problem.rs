@@ -154,6 +154,41 @@ pub enum Problem {
         /// What does not fit.
         what: &'static str,
     },
+    /// The payload was removed, though the block was not forgotten.
+    #[error(
+        "the content of block {leaf_index} was removed, though nobody forgot the block; put it again to restore it"
+    )]
+    RemovedWhileHeld {
+        /// The block.
+        leaf_index: u64,
+    },
+    /// A mark that no audit block tells of.
+    #[error("block {leaf_index} is marked as {mark}, and its audit block does not tell of it")]
+    UntoldMark {
+        /// The block.
+        leaf_index: u64,
+        /// Forgotten or pinned.
+        mark: &'static str,
+    },
+    /// A mark that an audit block tells of and that is not there.
+    #[error("block {leaf_index} is not marked as {mark}, as its audit block tells")]
+    LostMark {
+        /// The block.
+        leaf_index: u64,
+        /// Forgotten or pinned.
+        mark: &'static str,
+    },
+    /// The retention rule is not what the last audit block about it tells.
+    #[error("the retention rule is not what its audit block tells")]
+    WrongRetention,
+    /// An audit block whose content is none, or that does not count the audit blocks before it.
+    #[error("the audit block {leaf_index} is wrong: {what}")]
+    WrongAudit {
+        /// Its place.
+        leaf_index: u64,
+        /// What is wrong.
+        what: String,
+    },
     /// The content was damaged, and set aside by a repair.
     #[error("the content of block {leaf_index} is lost; put it again to restore it")]
     LostContent {

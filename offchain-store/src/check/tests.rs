@@ -2,8 +2,11 @@
 use super::*;
 use crate::{
     backend::{PayloadInfo, StoredChunk, WriteBatch},
+    config::Config,
     dag::testing::{Altered, Repository},
+    engine::{InitOptions, StorageEngine},
     parents::ParentSelectionStrategy,
+    removal::{BlockMark, DecideError, Difference, ForgetError, ForgetOptions, GcError, HoldError, Pin},
 };
 use pakit_primitives::{Compression, ContentHash, Header, MetadataHash, Parents};
 use std::collections::HashSet;
@@ -362,8 +365,53 @@ fn a_payload_that_was_removed_is_counted_and_no_problem() {
     let info = repository.backend.payload(&hash).unwrap().unwrap();
     altered.payloads.insert(hash, Some(PayloadInfo { is_kept: false, ..info }));
     let report = audit(&altered, Depth::Full);
-    assert!(report.is_sound(), "{:?}", report.problems);
     assert_eq!(report.removed_payloads, 1);
+    assert_eq!(report.problems, [Problem::RemovedWhileHeld { leaf_index: CHUNKED }], "nobody forgot the block");
+    altered.marks.insert(CHUNKED, BlockMark { forgotten: Some(1), ..BlockMark::default() });
+    let report = audit(&altered, Depth::Full);
+    assert!(report.is_sound(), "{:?}", report.problems);
+}
+
+#[test]
+fn marks_and_audit_blocks_that_contradict_each_other_are_found() {
+    let (engine, _) = StorageEngine::in_memory(&InitOptions::default(), Config::default()).unwrap();
+    let [a, b] = [&b"a"[..], b"b"].map(|bytes| engine.store(bytes, None).unwrap().block);
+    let options = ForgetOptions::default();
+    engine.removal::<_, ForgetError>(|mut removal| removal.forget(std::slice::from_ref(&a), &options)).unwrap();
+    engine.removal::<_, DecideError>(|mut removal| removal.pin(std::slice::from_ref(&b), None, "")).unwrap();
+    let (forgotten, pinned) = (3, 4);
+    let altered = |alter: &dyn Fn(&mut Altered)| {
+        let mut backend = Altered::new(engine.backend().clone());
+        alter(&mut backend);
+        audit(&backend, Depth::Full).problems
+    };
+    assert_eq!(altered(&|_| ()), []);
+    let lost = [Problem::LostMark { leaf_index: b.leaf_index(), mark: "pinned" }];
+    assert_eq!(altered(&|backend| backend.pins = Some(Vec::new())), lost, "a legal hold that somebody took out");
+    // A mark that another audit block is said to tell of, one that none tells of, a pin that holds for longer.
+    let mark = |backend: &mut Altered, audit| {
+        backend.marks.insert(a.leaf_index(), BlockMark { forgotten: Some(audit), ..BlockMark::default() });
+    };
+    let untold = [Problem::UntoldMark { leaf_index: a.leaf_index(), mark: "forgotten" }];
+    assert_eq!(altered(&|backend| mark(backend, pinned)), untold);
+    assert_eq!(altered(&|backend| mark(backend, a.leaf_index())), untold);
+    let pin = Pin { leaf_index: b.leaf_index(), until_ms: Some(1), audit: pinned };
+    let untold = [Problem::UntoldMark { leaf_index: b.leaf_index(), mark: "pinned" }];
+    assert_eq!(altered(&|backend| backend.pins = Some(vec![pin])), untold);
+    // An audit block that is left out, a block that is none: what they told of is untold too.
+    let with_audits = |audits: &[u64]| altered(&|backend| backend.audits = Some(audits.to_vec()));
+    let left_out = with_audits(&[pinned]);
+    assert!(matches!(left_out[0], Problem::WrongAudit { leaf_index, .. } if leaf_index == pinned), "{left_out:?}");
+    assert_eq!(left_out[1..], [Problem::UntoldMark { leaf_index: a.leaf_index(), mark: "forgotten" }]);
+    let newest = with_audits(&[forgotten]);
+    assert!(matches!(newest[0], Problem::WrongAudit { leaf_index, .. } if leaf_index == pinned), "{newest:?}");
+    let none = with_audits(&[a.leaf_index(), forgotten, pinned]);
+    assert!(matches!(none[0], Problem::WrongAudit { leaf_index, .. } if leaf_index == a.leaf_index()), "{none:?}");
+    assert_eq!(with_audits(&[forgotten, pinned]), []);
+    engine.backend().set_setting("keep_for_ms", &[0; 8]).unwrap();
+    assert_eq!(altered(&|_| ()), [Problem::WrongRetention]);
+    let refused = engine.removal::<_, GcError>(|mut removal| removal.gc("", &mut |_, _| ())).unwrap_err();
+    assert!(matches!(refused, GcError::Hold(HoldError::Marks(Difference::Retention))), "{refused}");
 }
 
 #[test]

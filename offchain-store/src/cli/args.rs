@@ -63,6 +63,9 @@ pub(super) struct Global {
     /// Blocks that are committed at once at most
     #[arg(long, global = true, value_name = "N", hide_short_help = true)]
     pub batch_blocks: Option<usize>,
+    /// Who decides, for audit blocks; without it, the user at this machine
+    #[arg(long, global = true, env = "PAKIT_WHO", value_name = "NAME", hide_short_help = true)]
+    pub who: Option<String>,
 }
 
 impl Global {
@@ -142,6 +145,30 @@ pub(super) enum Command {
     /// The backup is read and checked before anything is made, and nothing that is there is overwritten: --repo names a folder that is
     /// new or empty.
     Restore(Restore),
+    /// Give blocks up, so that gc may drop their contents; headers and proofs stay
+    ///
+    /// A folder's block takes the blocks of everything in it along, all the way down, whether or not those files were also put on their
+    /// own: nothing tells the two apart. A file that is in another folder too stays, since that folder holds it; so does one that has
+    /// another block, with metadata for instance. Nothing is dropped before gc runs, and putting again restores. Each forgetting is itself a
+    /// block of the log. Genesis, audit blocks and what a pin holds cannot be forgotten.
+    Forget(Forget),
+    /// Drop the contents that nothing holds any more
+    ///
+    /// A content goes if all blocks of it are forgotten, no folder that stays names it, no pin holds it, and the retention rule allows it.
+    /// Whatever was put and not forgotten stays. What is dropped is told by blocks of the log.
+    Gc(Gc),
+    /// Return the space of what was dropped to the file system
+    Compact,
+    /// Keep blocks, and all that is in a folder's block, from being forgotten
+    Pin(Pin),
+    /// Let pinned blocks be forgotten again
+    Unpin(Unpin),
+    /// List the pins
+    Pins,
+    /// Show or set for how long contents stay though they are forgotten
+    Retention(Retention),
+    /// List who forgot, restored, pinned or dropped what, when and why
+    Audit(Audit),
     /// Print a completion script for a shell
     Completions(Completions),
 }
@@ -464,6 +491,22 @@ pub(super) struct BackupPrune {
 }
 
 #[derive(Args, Debug)]
+pub(super) struct Forget {
+    /// Block hashes or CIDs
+    #[arg(required = true, value_name = "BLOCK")]
+    pub blocks: Vec<String>,
+    /// The reason, for the audit block
+    #[arg(long, value_name = "TEXT")]
+    pub why: String,
+    /// Only the folder's listing, and not what is in the folder
+    #[arg(long)]
+    pub only_listing: bool,
+    /// Change nothing; list each block and what would become of its content
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Args, Debug)]
 pub(super) struct Restore {
     /// Folder of the backup
     pub dir: PathBuf,
@@ -473,6 +516,62 @@ pub(super) struct Restore {
     /// milliseconds. Other times are RFC 3339, a date, or an age such as 2h or 7d, and mean the newest snapshot from then or before.
     #[arg(long, value_name = "SIZE|TIME", value_parser = parse_at)]
     pub at: Option<At>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Gc {
+    /// Change nothing; list each content of a forgotten block and what would become of it
+    #[arg(long)]
+    pub dry_run: bool,
+    /// A reason for the audit blocks
+    #[arg(long, value_name = "TEXT", default_value = "nothing holds it")]
+    pub why: String,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Pin {
+    /// Block hashes or CIDs
+    #[arg(required = true, value_name = "BLOCK")]
+    pub blocks: Vec<String>,
+    /// Up to this time: RFC 3339, a date, Unix milliseconds; for good without it
+    #[arg(long, value_name = "T", value_parser = super::time::parse_until)]
+    pub until: Option<u64>,
+    /// The reason, for the audit block
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub why: String,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Unpin {
+    /// Block hashes or CIDs
+    #[arg(required = true, value_name = "BLOCK")]
+    pub blocks: Vec<String>,
+    /// The reason, for the audit block
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub why: String,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Retention {
+    /// Contents stay for this long after they were put, such as 3650d
+    #[arg(long, value_name = "AGE", value_parser = super::time::parse_duration)]
+    pub keep_for: Option<u64>,
+    /// There is no such rule any more
+    #[arg(long, conflicts_with = "keep_for")]
+    pub none: bool,
+    /// The reason, for the audit block
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub why: String,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Audit {
+    /// Only audit blocks from this leaf index on
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub from: u64,
+    /// At most this many
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub limit: usize,
 }
 
 #[derive(Args, Debug)]

@@ -73,6 +73,7 @@ fn repair_text(report: &RepairReport) -> String {
     tell(report.dictionaries_restored, "row", "of dictionaries restored");
     tell(report.ways_corrected, "way", "to genesis corrected");
     tell(report.counts_corrected, "count", "of references corrected");
+    tell(report.marks_corrected, "mark", "of forgotten or pinned blocks corrected, as the audit trail tells");
     tell(u64::from(report.totals_corrected), "row", "of sums corrected");
     let mut name = |number: u64, what: &str, text: &str, names: Vec<String>| {
         if number > 0 {
@@ -132,5 +133,9 @@ fn report_text(report: &CheckReport) -> String {
         problems => count(problems, "problem"),
     };
     let (blocks, chunks) = (count(report.blocks, "block"), count(report.chunks, "chunk"));
-    format!("{verdict}: {blocks} and {chunks} checked{problems}{more}")
+    let removed = match report.removed_payloads {
+        0 => String::new(),
+        removed => format!("; {} forgotten and dropped, as `pakit audit` tells", count(removed, "content")),
+    };
+    format!("{verdict}: {blocks} and {chunks} checked{removed}{problems}{more}")
 }

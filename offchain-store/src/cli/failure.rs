@@ -13,8 +13,10 @@ use crate::{
     log::LogReadError,
     proof::ProofBuildError,
     put::PutError,
+    removal::{DecideError, ForgetError, GcError, HoldError, RecordError},
     resolve::ResolveError,
     restore::RestoreError,
+    sqlite::compact::CompactError,
 };
 use std::{fmt, io, path::Path};
 
@@ -146,6 +148,7 @@ impl From<GetError> for Failure {
             | GetError::UnreadableChunk { .. }
             | GetError::SetAside(_)
             | GetError::Removed(_)
+            | GetError::Forgotten { .. }
             | GetError::TooLarge { .. }) => Self::refused(error),
             error => Self::environment(error),
         }
@@ -169,6 +172,79 @@ impl From<RestoreError> for Failure {
             RestoreError::Listing(error) => error.into(),
             error @ RestoreError::TargetNotEmpty(_) => Self::usage(error),
             error @ (RestoreError::Get { .. } | RestoreError::TooManyRepeats { .. }) => Self::refused(error),
+            error => Self::environment(error),
+        }
+    }
+}
+
+impl From<ForgetError> for Failure {
+    fn from(error: ForgetError) -> Self {
+        match error {
+            ForgetError::Backend(error) => error.into(),
+            ForgetError::Commit(error) => error.into(),
+            ForgetError::Hold(error) => error.into(),
+            ForgetError::Record(error) => error.into(),
+            error @ ForgetError::Pinned { .. } => Self::refused(error),
+            error => Self::usage(error),
+        }
+    }
+}
+
+impl From<GcError> for Failure {
+    fn from(error: GcError) -> Self {
+        match error {
+            GcError::Backend(error) => error.into(),
+            GcError::Commit(error) => error.into(),
+            GcError::Hold(error) => error.into(),
+            GcError::Record(error) => error.into(),
+        }
+    }
+}
+
+impl From<HoldError> for Failure {
+    fn from(error: HoldError) -> Self {
+        match error {
+            HoldError::Backend(error) => error.into(),
+            error @ HoldError::Unreadable(_) => {
+                Self::refused(format_args!("{error}; put the folder again, or forget its block with --only-listing"))
+            }
+            error @ HoldError::Malformed { .. } => {
+                Self::refused(format_args!("{error}; forget its block with --only-listing"))
+            }
+            error @ HoldError::Marks(_) => {
+                Self::refused(format_args!("{error}; run `pakit check --full` to see what else is wrong"))
+            }
+            error => Self::environment(error),
+        }
+    }
+}
+
+impl From<DecideError> for Failure {
+    fn from(error: DecideError) -> Self {
+        match error {
+            DecideError::Backend(error) => error.into(),
+            DecideError::Commit(error) => error.into(),
+            DecideError::Hold(error) => error.into(),
+            DecideError::Record(error) => error.into(),
+            error => Self::usage(error),
+        }
+    }
+}
+
+impl From<RecordError> for Failure {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::Backend(error) => error.into(),
+            error @ (RecordError::WrongWho | RecordError::WrongWhy) => Self::usage(error),
+            error => Self::refused(format_args!("{error}; run `pakit check --full` to see what else is wrong")),
+        }
+    }
+}
+
+impl From<CompactError> for Failure {
+    fn from(error: CompactError) -> Self {
+        match error {
+            CompactError::Backend(error) => error.into(),
             error => Self::environment(error),
         }
     }

@@ -6,7 +6,7 @@ use super::{
     open,
     output::{Output, count, header_text},
 };
-use crate::{anchor::Outbox, compress, dag::WalkLimits, engine::Access, index};
+use crate::{anchor::Outbox, compress, dag::WalkLimits, engine::Access, index, removal};
 use serde::Serialize;
 
 /// Children that show and children list at most.
@@ -22,6 +22,15 @@ const LOG_PAGE: u64 = 1_024;
 struct ParentLine {
     leaf_index: u64,
     block: String,
+}
+
+/// Who forgot a block.
+#[derive(Serialize)]
+struct ForgottenLine {
+    audit_block: String,
+    time_ms: u64,
+    who: String,
+    why: String,
 }
 
 /// Every header field, and what follows from it.
@@ -45,6 +54,12 @@ struct ShowLine {
     header: String,
     /// Whether the content is still there.
     kept: bool,
+    /// Who gave the content up, when and why; what was not dropped yet is still kept.
+    forgotten: Option<ForgottenLine>,
+    /// Whether a pin of this block holds.
+    pinned: bool,
+    /// Whether it is an audit block.
+    audit: bool,
     children: Vec<String>,
     children_truncated: bool,
 }
@@ -81,15 +96,26 @@ pub(super) fn show(global: &Global, out: &Output, args: &Block) -> Result<(), Fa
         metadata_hash: header.metadata_hash.to_string(),
         header: format!("0x{}", hex::encode(header.to_bytes())),
         kept: info.is_kept,
+        forgotten: info.forgotten.clone().map(|told| ForgottenLine {
+            audit_block: told.audit_block.to_string(),
+            time_ms: told.time_ms,
+            who: told.who,
+            why: told.why,
+        }),
+        pinned: info.mark.pin.is_some_and(|pin| pin.holds(removal::now_ms())),
+        audit: info.mark.is_audit,
         children,
         children_truncated: info.children_truncated,
     };
     out.print(&line, || {
         let kept = if line.kept { "kept" } else { "removed" };
+        let told = info.forgotten.as_ref().map_or_else(String::new, |told| format!(" ({told})"));
+        let pinned = if line.pinned { "\npinned" } else { "" };
+        let audit = if line.audit { "\naudit block" } else { "" };
         let children: String = line.children.iter().map(|child| format!("\n               {child}")).collect();
         let more = if line.children_truncated { "\n               (truncated)" } else { "" };
         format!(
-            "{}\ncontent        {kept}\nchildren       {}{children}{more}",
+            "{}\ncontent        {kept}{told}{pinned}{audit}\nchildren       {}{children}{more}",
             header_text(&block),
             line.children.len()
         )

@@ -12,6 +12,7 @@ mod failure;
 mod look;
 mod output;
 mod prove;
+mod removal;
 mod store;
 mod time;
 
@@ -88,6 +89,14 @@ fn dispatch(global: &Global, command: Command) -> Result<(), Failure> {
         Command::Repair => audit::repair(global, out),
         Command::Backup(args) => backup::backup(global, out, args),
         Command::Restore(args) => backup::restore(global, out, &args),
+        Command::Forget(args) => removal::forget(global, out, &args),
+        Command::Gc(args) => removal::gc(global, out, &args),
+        Command::Compact => removal::compact(global, out),
+        Command::Pin(args) => removal::pin(global, out, &args),
+        Command::Unpin(args) => removal::unpin(global, out, &args),
+        Command::Pins => removal::pins(global, out),
+        Command::Retention(args) => removal::retention(global, out, &args),
+        Command::Audit(args) => removal::audit(global, out, &args),
         Command::Completions(args) => {
             // Into memory first: the generator panics where standard output has been closed.
             let mut script = Vec::new();
@@ -99,5 +108,9 @@ fn dispatch(global: &Global, command: Command) -> Result<(), Failure> {
 
 /// Opens the repository that the global flags name.
 fn open(global: &Global, access: Access) -> Result<StorageEngine, Failure> {
-    Ok(StorageEngine::open(&global.repo, access, &global.overrides())?)
+    let engine = StorageEngine::open(&global.repo, access, &global.overrides())?;
+    match &global.who {
+        Some(who) => engine.decided_by(who).map_err(Failure::usage),
+        None => Ok(engine),
+    }
 }

@@ -35,6 +35,11 @@ fn parse(text: &str, of_date: impl Fn(Date) -> Result<Zoned, jiff::Error>) -> Re
     u64::try_from(timestamp.as_millisecond()).map_err(|_| "times before 1970 have no blocks".to_owned())
 }
 
+/// Reads a length of time, in milliseconds.
+pub(super) fn parse_duration(text: &str) -> Result<u64, String> {
+    parse_age(text).ok_or_else(|| "it has to be a whole number of s, m, h, d or w, such as 3650d".to_owned())
+}
+
 /// A whole number of seconds, minutes, hours, days or weeks.
 fn parse_age(text: &str) -> Option<u64> {
     let unit_ms = match text.chars().last()? {

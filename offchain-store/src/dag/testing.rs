@@ -8,6 +8,7 @@ use crate::{
     log::LogAppender,
     memory::MemoryBackend,
     parents::{self, Overlay, ParentSelectionStrategy},
+    removal::{BlockMark, MarkTotals, Marks, Pin},
 };
 use pakit_primitives::{BlockHash, Compression, ContentHash, MetadataHash, hasher::Digest};
 use rand::{SeedableRng, rngs::StdRng};
@@ -137,6 +138,9 @@ pub(crate) struct Altered {
     pub(crate) chunk_lists: HashMap<ContentHash, Vec<ChunkRef>>,
     pub(crate) chunks: HashMap<ContentHash, Option<StoredChunk>>,
     pub(crate) metadata: HashMap<MetadataHash, Option<Vec<u8>>>,
+    pub(crate) marks: HashMap<u64, BlockMark>,
+    pub(crate) pins: Option<Vec<Pin>>,
+    pub(crate) audits: Option<Vec<u64>>,
 }
 
 impl Altered {
@@ -158,6 +162,9 @@ impl Altered {
             chunk_lists: HashMap::new(),
             chunks: HashMap::new(),
             metadata: HashMap::new(),
+            marks: HashMap::new(),
+            pins: None,
+            audits: None,
         }
     }
 }
@@ -290,5 +297,51 @@ impl DagBackend for Altered {
 
     fn chunk_hashes(&self, after: Option<ContentHash>, limit: usize) -> Result<Vec<ContentHash>, BackendError> {
         self.inner.chunk_hashes(after, limit)
+    }
+}
+
+impl Marks for Altered {
+    fn mark(&self, leaf_index: u64) -> Result<BlockMark, BackendError> {
+        self.marks.get(&leaf_index).map_or_else(|| self.inner.mark(leaf_index), |mark| Ok(*mark))
+    }
+    fn forgotten(&self, after: Option<u64>, limit: usize) -> Result<Vec<u64>, BackendError> {
+        self.inner.forgotten(after, limit)
+    }
+    fn pins(&self, after: Option<u64>, limit: usize) -> Result<Vec<Pin>, BackendError> {
+        match &self.pins {
+            Some(pins) => Ok(pins
+                .iter()
+                .filter(|pin| after.is_none_or(|after| pin.leaf_index > after))
+                .take(limit)
+                .copied()
+                .collect()),
+            None => self.inner.pins(after, limit),
+        }
+    }
+    fn audits(&self, after: Option<u64>, limit: usize) -> Result<Vec<u64>, BackendError> {
+        match &self.audits {
+            Some(audits) => Ok(paged(audits, after, limit)),
+            None => self.inner.audits(after, limit),
+        }
+    }
+    fn audit_count(&self) -> Result<u64, BackendError> {
+        self.inner.audit_count()
+    }
+
+    fn of_codec(&self, codec: u32, after: Option<u64>, limit: usize) -> Result<Vec<u64>, BackendError> {
+        self.inner.of_codec(codec, after, limit)
+    }
+    fn mark_totals(&self) -> Result<MarkTotals, BackendError> {
+        self.inner.mark_totals()
+    }
+    fn listed(
+        &self,
+        contents: &[ContentHash],
+        except: &dyn Fn(&ContentHash) -> Result<bool, BackendError>,
+    ) -> Result<Vec<bool>, BackendError> {
+        self.inner.listed(contents, except)
+    }
+    fn clear_unnamed(&self) -> Result<bool, BackendError> {
+        self.inner.clear_unnamed()
     }
 }

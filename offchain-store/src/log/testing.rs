@@ -6,6 +6,7 @@ use super::LogAppender;
 use crate::{
     backend::{BackendError, BlockKey, ChunkRef, DagBackend, LogNode, PayloadInfo, StoredChunk, Totals, WriteBatch},
     block::{DagBlock, DagBuilder, NewBlock},
+    removal::{BlockMark, MarkTotals, Marks, Pin},
 };
 use pakit_primitives::{BlockHash, ContentHash, MetadataHash, hasher::Digest};
 use std::{
@@ -182,5 +183,40 @@ impl DagBackend for TestLog {
 
     fn chunk_hashes(&self, _: Option<ContentHash>, _: usize) -> Result<Vec<ContentHash>, BackendError> {
         Ok(Vec::new())
+    }
+}
+
+impl Marks for TestLog {
+    fn mark(&self, _: u64) -> Result<BlockMark, BackendError> {
+        Ok(Default::default())
+    }
+    fn forgotten(&self, _: Option<u64>, _: usize) -> Result<Vec<u64>, BackendError> {
+        Ok(Vec::new())
+    }
+    fn pins(&self, _: Option<u64>, _: usize) -> Result<Vec<Pin>, BackendError> {
+        Ok(Vec::new())
+    }
+    fn audits(&self, _: Option<u64>, _: usize) -> Result<Vec<u64>, BackendError> {
+        Ok(Vec::new())
+    }
+    fn audit_count(&self) -> Result<u64, BackendError> {
+        Ok(0)
+    }
+
+    fn of_codec(&self, _: u32, _: Option<u64>, _: usize) -> Result<Vec<u64>, BackendError> {
+        Ok(Vec::new())
+    }
+    fn mark_totals(&self) -> Result<MarkTotals, BackendError> {
+        Ok(Default::default())
+    }
+    fn listed(
+        &self,
+        contents: &[ContentHash],
+        _: &dyn Fn(&ContentHash) -> Result<bool, BackendError>,
+    ) -> Result<Vec<bool>, BackendError> {
+        Ok(vec![false; contents.len()])
+    }
+    fn clear_unnamed(&self) -> Result<bool, BackendError> {
+        Ok(false)
     }
 }

@@ -15,7 +15,7 @@ use std::{
 };
 
 /// Bytes per page. Chunks of a few KiB overflow less than with SQLite's 4,096.
-const PAGE_BYTES: i64 = 8192;
+pub(super) const PAGE_BYTES: i64 = 8192;
 /// Pages in the write-ahead log after which it is copied back into the database: 64 MiB.
 const WAL_PAGES_MAX: i64 = 8192;
 /// Bytes that the write-ahead log's file keeps when it was copied back.
@@ -115,6 +115,20 @@ pub(super) fn stop_log(connection: &Connection) -> Result<()> {
 /// Copies what is committed from the write-ahead log into the database, and gives the log's space back.
 pub(super) fn empty_log(connection: &Connection) -> Result<()> {
     Ok(connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))?)
+}
+
+/// The same; says whether it is done, or readers were in the way.
+pub(super) fn try_empty_log(connection: &Connection) -> Result<bool> {
+    Ok(connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get::<_, i64>(0))? == 0)
+}
+
+/// Lets what SQLite needs for a while stand in files of this folder, and not in memory or wherever the system keeps such files: a copy of
+/// the whole database is among it.
+pub(super) fn use_temporary_files(connection: &Connection, dir: Option<&Path>) -> Result<()> {
+    // For the whole process, which is why it is given back. A folder whose name is no text cannot be told to SQLite.
+    let dir = dir.and_then(Path::to_str).unwrap_or_default();
+    connection.pragma_update(None, "temp_store_directory", dir)?;
+    set(connection, "temp_store", 1, 1)
 }
 
 /// What all connections share.

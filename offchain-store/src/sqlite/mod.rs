@@ -9,6 +9,9 @@
 //! | `derived.rs` | what is derived from the rows to find them: existence filter, indexes, counts of children |
 //! | `runs.rs` | the indexes as sorted runs |
 //! | `parent_cache.rs` | what blocks ask of their parents, in memory |
+//! | `marks.rs` | the tables of what was decided about blocks |
+//! | `scratch.rs` | sets on the disk, for walks that look at everything |
+//! | `compact.rs` | giving the space of what was removed back |
 //! | `repair.rs` | making anew what can be derived, telling what is lost |
 //! | `outbox.rs` | the tables of anchors |
 //!
@@ -16,9 +19,11 @@
 //! SQLite's write-ahead log and, with [`Fsync::Full`], on the disk when it returns.
 
 mod bulk;
+pub mod compact;
 mod connection;
 mod derived;
 mod fault;
+mod marks;
 pub mod outbox;
 mod parent_cache;
 mod read;
@@ -26,6 +31,7 @@ pub mod repair;
 mod rows;
 mod runs;
 mod schema;
+pub(crate) mod scratch;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -39,7 +45,8 @@ use crate::{
     block::DagBlock,
     config,
     dictionary::{Dictionary, Shelf},
-    plan::{Plan, Stagings},
+    plan::{Plan, Staging, Stagings},
+    removal::marks::{BlockMark, MarkTotals, Marks, Pin},
 };
 use connection::{Pool, Sight, Snapshot};
 use derived::{Additions, Derived};
@@ -48,6 +55,7 @@ use parent_cache::ParentCache;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use rustix::fs::OFlags;
 use std::{
+    collections::HashSet,
     fs::{File, TryLockError},
     io,
     ops::RangeInclusive,
@@ -368,24 +376,25 @@ impl SqliteBackend {
 
     /// Before the first commit and not when it is opened: whoever only looks deletes nothing.
     fn clear_unreferenced(&self, writer: &mut Writer) -> Result<()> {
-        if writer.is_cleared {
-            return Ok(());
-        }
-        // A foreign key that no index helps would have each deletion look at all blocks; the clearing looks itself.
-        writer.connection.pragma_update(None, "foreign_keys", 0)?;
-        let cleared = self.clear_to_the_end(writer);
-        writer.connection.pragma_update(None, "foreign_keys", 1)?;
-        cleared
-    }
-
-    fn clear_to_the_end(&self, writer: &mut Writer) -> Result<()> {
         while !writer.is_cleared {
-            let txn = writer.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let may_be_more = write::clear_unreferenced(&txn, &self.derived())?;
-            txn.commit()?;
-            writer.is_cleared = !may_be_more;
+            writer.is_cleared = !self.clear_part(writer)?;
         }
         Ok(())
+    }
+
+    /// Clears away what one walk over all lists of chunks found, in transactions of a bounded size. Says whether there may be more.
+    fn clear_part(&self, writer: &mut Writer) -> Result<bool> {
+        let being_written: HashSet<u64> = writer.stagings.values().map(Staging::id).collect();
+        let mut unnamed = write::find_unnamed(&writer.connection, &being_written)?;
+        if unnamed.is_empty() {
+            return Ok(false);
+        }
+        while !unnamed.is_empty() {
+            let txn = writer.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            unnamed.clear_some(&txn, &self.derived())?;
+            txn.commit()?;
+        }
+        Ok(true)
     }
 
     fn commit_batch(&self, writer: &mut Writer, batch: WriteBatch) -> Result<()> {
@@ -564,6 +573,49 @@ impl DagBackend for SqliteBackend {
 
     fn check_indexes(&self, are_blocks_lost: bool) -> Answer<()> {
         self.ask(|connection, derived| derived.check(connection, are_blocks_lost))
+    }
+}
+
+impl Marks for SqliteBackend {
+    fn mark(&self, leaf_index: u64) -> Answer<BlockMark> {
+        self.read(|connection| marks::mark(connection, leaf_index))
+    }
+
+    fn forgotten(&self, after: Option<u64>, limit: usize) -> Answer<Vec<u64>> {
+        self.read(|connection| marks::forgotten(connection, after, limit))
+    }
+
+    fn pins(&self, after: Option<u64>, limit: usize) -> Answer<Vec<Pin>> {
+        self.read(|connection| marks::pins(connection, after, limit))
+    }
+
+    fn audits(&self, after: Option<u64>, limit: usize) -> Answer<Vec<u64>> {
+        self.read(|connection| marks::audits(connection, after, limit))
+    }
+
+    fn audit_count(&self) -> Answer<u64> {
+        self.read(marks::audit_count)
+    }
+
+    fn of_codec(&self, codec: u32, after: Option<u64>, limit: usize) -> Answer<Vec<u64>> {
+        self.read(|connection| marks::of_codec(connection, codec, after, limit))
+    }
+
+    fn mark_totals(&self) -> Answer<MarkTotals> {
+        self.read(marks::totals)
+    }
+
+    fn listed(
+        &self,
+        contents: &[ContentHash],
+        except: &dyn Fn(&ContentHash) -> std::result::Result<bool, BackendError>,
+    ) -> Answer<Vec<bool>> {
+        self.ask(|connection, derived| marks::listed(connection, derived, contents, except))
+    }
+
+    fn clear_unnamed(&self) -> Answer<bool> {
+        let mut writer = self.writer()?;
+        self.clear_part(&mut writer).map_err(|fault| fault.in_repository(&self.dir))
     }
 }
 

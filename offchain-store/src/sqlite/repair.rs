@@ -13,7 +13,9 @@ use super::{
     fault::{Fault, Result},
     io_error, lock, read,
     rows::{int, uint},
-    schema, write,
+    schema,
+    scratch::Scratch,
+    write,
 };
 use crate::{
     backend::{BackendError, DagBackend, Totals},
@@ -22,6 +24,10 @@ use crate::{
     compress::decompress,
     dictionary::{self, Dictionary},
     plan::node_number,
+    removal::{
+        self,
+        replay::{self, Difference},
+    },
 };
 use pakit_primitives::{BlockHash, Compression, ContentHash, SoftwareHasher, hasher::Digest, log::hash_node};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
@@ -54,6 +60,9 @@ pub struct RepairReport {
     pub ways_corrected: u64,
     /// Counts of references that were wrong.
     pub counts_corrected: u64,
+    /// Marks of forgotten and pinned blocks that were not what the audit trail tells, and the retention rule. 0 where a part of the
+    /// trail is lost: then they stay as they are, and a check tells of it.
+    pub marks_corrected: u64,
     /// Whether a sum over the repository was wrong.
     pub totals_corrected: bool,
     /// Chunks that were set aside, by content hash: their bytes were missing or not what they should be.
@@ -103,13 +112,33 @@ pub fn repair(
         _ => io_error(dir, &path, error),
     })?;
     let lock = lock(dir)?;
-    let report = repair_rows(&path, options, progress).map_err(|fault| fault.in_repository(dir))?;
+    let mut report = repair_rows(&path, options, progress).map_err(|fault| fault.in_repository(dir))?;
     let backend = SqliteBackend::open_locked(dir, lock, options, false).map_err(|fault| fault.in_repository(dir))?;
     let frontier = backend.derived().frontier(None, usize::MAX).len() as u64;
     if backend.totals()?.frontier != frontier {
         backend.write(|txn| Ok(txn.execute("UPDATE totals SET frontier = ?1", [int(frontier)])?))?;
     }
+    report.marks_corrected = marks(Arc::new(backend))?;
     Ok(report)
+}
+
+/// Makes the marks what the audit trail tells, if all of it can be read.
+fn marks(backend: Arc<SqliteBackend>) -> std::result::Result<u64, BackendError> {
+    let told = Scratch::new()?;
+    let all: Arc<dyn DagBackend> = backend.clone();
+    let record = &mut |leaf_index| {
+        removal::audit_at(&all, leaf_index).map(|audit| audit.record).map_err(|error| error.to_string())
+    };
+    let (mut differences, mut is_whole) = (0, true);
+    let retention = replay::differences(all.as_ref(), &told, true, record, &mut |difference| match difference {
+        Difference::WrongAudit { .. } => is_whole = false,
+        _ => differences += 1,
+    })?;
+    if !is_whole || differences == 0 {
+        return Ok(0);
+    }
+    backend.write(|txn| super::marks::rewrite(txn, &told, retention))?;
+    Ok(differences)
 }
 
 fn repair_rows(path: &Path, options: &Options, progress: &mut dyn FnMut(u64, u64)) -> Result<RepairReport> {
@@ -467,10 +496,12 @@ fn content_state(
     let sql = "SELECT p.payload_id, p.kind, p.hash,
         EXISTS (SELECT 1 FROM payload_chunks c WHERE c.payload_id = p.payload_id),
         EXISTS (SELECT 1 FROM set_aside s WHERE s.payload_id = p.payload_id)
+            OR NOT EXISTS (SELECT 1 FROM forgotten f WHERE f.leaf_index = b.leaf_index)
         FROM blocks b JOIN payloads p ON p.payload_id = b.payload_id WHERE b.leaf_index = ?1";
     let found = connection.prepare_cached(sql)?.query_row([int(leaf_index)], |row| {
         Ok((uint(row, 0)?, row.get::<_, i64>(1)?, row.get::<_, Digest>(2)?, row.get(3)?, row.get(4)?))
     });
+    // What was removed though the block was not forgotten is as lost as what was set aside.
     let (id, kind, hash, has_list, is_set_aside): (u64, i64, Digest, bool, bool) = match found.optional()? {
         Some(found) => found,
         None => return Ok(Content::RowLost),

@@ -6,13 +6,16 @@
 //!
 //! | table | row | notes |
 //! |---|---|---|
-//! | `payloads` | a chunk or a content | `kind` 0: one chunk, with its stored bytes; 1: a list of chunks; 2: removed, only named by headers. A content of one chunk has that chunk's hash and is that chunk. `hash` is NULL while a content is being written. `refs` counts the rows of `payload_chunks` and `blocks` that name it. Numbers are never used twice, so that whoever read up to one number misses nothing by going on from there |
-//! | `payload_chunks` | a chunk's place in a list | `chunk_id` names a payload of kind 0, also where the writer named a list. No foreign key: with one, each deletion of a chunk would scan this table or need an index over all of it; `refs` keeps count instead |
+//! | `payloads` | a chunk or a content | `kind` 0: one chunk, with its stored bytes; 1: a list of chunks; 2: removed, only named by headers. A content of one chunk has that chunk's hash and is that chunk. `hash` is NULL while a content is being written. `refs` counts the rows of `payload_chunks` and `blocks` that name it, neither by a foreign key: with one, each deletion of a payload would scan these tables or need indexes over all of them. Numbers are never used twice, so that whoever read up to one number misses nothing by going on from there |
+//! | `payload_chunks` | a chunk's place in a list | `chunk_id` names a payload of kind 0, also where the writer named a list. |
 //! | `late_names` | a payload that got its hash after its row was written | tells of it whoever has read past that row |
 //! | `metadata` | a metadata map | by hash |
 //! | `blocks` | a block | all of a header that is not in the payload's, the metadata's or the parents' rows. `parents`: distances to the parents' leaf indices, from the nearest on, each measured from the one before, as LEB128. `way`: 8 x the steps of a shortest way to genesis + the place among the parents of the one it begins with. The header is put together again on each read and must have `block_hash` |
 //! | `log_tiles` | 256 leaves of the log | the inner nodes on levels 3 to 8, lowest level first; those on levels 1 and 2 are made of 2 and 4 leaves when they are wanted |
 //! | `log_nodes` | an inner node of the log above level 8 | numbered index x 2^(level + 1) + 2^level - 1, which is nearly the order of appending |
+//! | `audits` | an audit block | by leaf index |
+//! | `forgotten` | a block that no longer holds its content | `audit`: the audit block that tells why |
+//! | `pins` | a block that must not be forgotten | `until_ms`: up to when; NULL for good. `audit`: the audit block that tells why |
 //! | `set_aside` | a chunk whose bytes were not its content, as a repair found it | nothing reads it but people |
 //! | `totals` | the only row: sums over everything | changed in the transaction that changes what is summed. `generation` says how often what is derived was saved |
 //! | `settings` | a named value | the one called `checksum`: BLAKE3 over all others but `dictionary/...`, which carry their own, in the order of their keys, each key and value after its length as 8 bytes |
@@ -39,7 +42,7 @@ pub(super) const APPLICATION_ID: i32 = 0x504b_5431;
 type Migration = fn(&Connection) -> Result<(), Fault>;
 
 /// What leads from each version to the next; the first from an empty file to version 1.
-const MIGRATIONS: &[Migration] = &[to_version_1, to_version_2];
+const MIGRATIONS: &[Migration] = &[to_version_1, to_version_2, to_version_3];
 
 const VERSION_1: &str = "
 CREATE TABLE payloads (
@@ -239,6 +242,53 @@ fn to_version_2(txn: &Connection) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Blocks lost the foreign key on their payloads: no index helps it, so that each deletion of a payload looked at all blocks.
+/// `payloads.refs` keeps count instead, as it does for chunks.
+const VERSION_3_BLOCKS: &str = "
+CREATE TABLE new_blocks (
+    leaf_index INTEGER PRIMARY KEY,
+    payload_id INTEGER NOT NULL,
+    metadata_id INTEGER REFERENCES metadata,
+    depth INTEGER NOT NULL,
+    timestamp_key INTEGER NOT NULL,
+    slices_before INTEGER NOT NULL,
+    codec INTEGER NOT NULL,
+    stored_size INTEGER NOT NULL,
+    compression INTEGER NOT NULL,
+    block_hash BLOB NOT NULL CHECK (length(block_hash) = 32),
+    parents BLOB NOT NULL,
+    way INTEGER NOT NULL
+) STRICT;
+INSERT INTO new_blocks (leaf_index, payload_id, metadata_id, depth, timestamp_key, slices_before, codec, stored_size,
+    compression, block_hash, parents, way)
+    SELECT leaf_index, payload_id, metadata_id, depth, timestamp_key, slices_before, codec, stored_size,
+    compression, block_hash, parents, way FROM blocks ORDER BY leaf_index;
+DROP TABLE blocks;
+ALTER TABLE new_blocks RENAME TO blocks;
+";
+
+/// What was decided about blocks. The second index finds the removed payloads among all others.
+const VERSION_3_REMOVAL: &str = "
+CREATE TABLE audits (
+    leaf_index INTEGER PRIMARY KEY REFERENCES blocks
+) STRICT;
+CREATE TABLE forgotten (
+    leaf_index INTEGER PRIMARY KEY REFERENCES blocks,
+    audit INTEGER NOT NULL
+) STRICT;
+CREATE TABLE pins (
+    leaf_index INTEGER PRIMARY KEY REFERENCES blocks,
+    until_ms INTEGER,
+    audit INTEGER NOT NULL
+) STRICT;
+CREATE INDEX payloads_removed ON payloads (payload_id, original_size) WHERE kind = 2;
+";
+
+fn to_version_3(txn: &Connection) -> Result<(), Fault> {
+    txn.execute_batch(VERSION_3_BLOCKS)?;
+    Ok(txn.execute_batch(VERSION_3_REMOVAL)?)
+}
+
 /// Brings the file from `version` to [`VERSION`], in one transaction.
 pub(super) fn migrate(connection: &mut Connection, version: u32) -> Result<(), Fault> {
     let txn = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
@@ -302,6 +352,8 @@ mod tests {
         let digest = |script: &str| blake3::hash(script.as_bytes()).to_hex().to_string();
         assert_eq!(&digest(VERSION_1)[..16], "957532d748eca3db", "a change needs a new migration");
         assert_eq!(&digest(VERSION_2)[..16], "c5f6179d2994a69f", "a change needs a new migration");
-        assert_eq!(VERSION, 2);
+        assert_eq!(&digest(VERSION_3_BLOCKS)[..16], "16841b7dc3582dc3", "a change needs a new migration");
+        assert_eq!(&digest(VERSION_3_REMOVAL)[..16], "20d49d7c7a19bcf8", "a change needs a new migration");
+        assert_eq!(VERSION, 3);
     }
 }

@@ -6,6 +6,10 @@ use super::*;
 use crate::{
     backend::{ChunkRef, LogNode, NewContent, StagingId},
     block::{DagBuilder, NewBlock},
+    config::Config,
+    engine::{InitOptions, StorageEngine},
+    get::GetError,
+    removal::{DecideError, Difference, ForgetError, ForgetOptions, GcError, HoldError},
 };
 use pakit_primitives::{Compression, SoftwareHasher, log::Accumulator};
 use rusqlite::params;
@@ -138,12 +142,12 @@ fn a_newer_version_is_refused_and_left_alone() {
     drop(backend);
     tamper(&folder, "PRAGMA user_version = 7");
     for access in [Access::Read, Access::Write] {
-        assert!(matches!(open(&folder, access), Err(BackendError::NewerVersion { found: 7, supported: 2 })));
+        assert!(matches!(open(&folder, access), Err(BackendError::NewerVersion { found: 7, supported: 3 })));
     }
     for (sql, what) in [
         ("PRAGMA user_version = 0", "version"),
         ("PRAGMA user_version = -1", "version"),
-        ("PRAGMA user_version = 2; PRAGMA application_id = 5", "application id"),
+        ("PRAGMA user_version = 3; PRAGMA application_id = 5", "application id"),
         ("PRAGMA application_id = 0x504b5431; DROP TABLE log_tiles", "log_tiles"),
     ] {
         tamper(&folder, sql);
@@ -978,6 +982,94 @@ fn a_repository_of_version_1_is_brought_up_to_date_and_goes_on() {
     batch.blocks.push(block);
     backend.commit(batch).unwrap();
     assert_eq!(crate::log::LogReader::new(&backend).head().unwrap(), appender.head());
+}
+
+#[test]
+fn marks_that_the_audit_trail_does_not_tell_drop_nothing_and_are_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, _) = StorageEngine::init(folder.path(), &InitOptions::default(), Config::default()).unwrap();
+    let [a, b, c] = [&b"a"[..], b"b", b"c"].map(|bytes| engine.store(bytes, None).unwrap().block);
+    let options = ForgetOptions::default();
+    engine.removal::<_, ForgetError>(|mut removal| removal.forget(&[a.clone(), c], &options)).unwrap();
+    engine.removal::<_, DecideError>(|mut removal| removal.pin(&[b], None, "")).unwrap();
+    engine.store(&b"c"[..], None).unwrap();
+    drop(engine);
+    let gc = || {
+        let engine = StorageEngine::open(folder.path(), Access::Write, &Default::default()).unwrap();
+        engine.removal::<_, GcError>(|mut removal| removal.gc("", &mut |_, _| ()))
+    };
+    for (damage, is_refused) in [
+        ("DELETE FROM pins", true),
+        ("INSERT INTO forgotten VALUES (2, 4)", true),
+        ("INSERT INTO forgotten VALUES (3, 4)", true),
+        ("UPDATE forgotten SET audit = 5", true),
+        ("UPDATE pins SET until_ms = 1", true),
+        ("INSERT INTO settings VALUES ('keep_for_ms', CAST('12345678' AS BLOB))", true),
+        ("DELETE FROM forgotten", false),
+    ] {
+        tamper(&folder, damage);
+        assert_ne!(problems(&folder), [], "{damage}");
+        match gc() {
+            Err(refused) => assert!(is_refused && matches!(refused, GcError::Hold(HoldError::Marks(_))), "{refused}"),
+            Ok(summary) => assert!(!is_refused && summary.dropped == 0, "{damage}"),
+        }
+        let report = repaired(&folder);
+        assert!(report.marks_corrected > 0 && report.is_whole(), "{damage}");
+        assert_eq!(problems(&folder), [], "{damage}");
+        let backend = open(&folder, Access::Read).unwrap();
+        assert_eq!((backend.forgotten(None, 9).unwrap(), backend.pins(None, 9).unwrap().len()), (vec![1], 1));
+    }
+    // What the trail tells cannot be followed where a part of it is lost: repair leaves the marks, and nothing is dropped.
+    tamper(&folder, "DELETE FROM audits WHERE leaf_index = 5; DELETE FROM pins");
+    assert_eq!(repaired(&folder).marks_corrected, 0);
+    assert!(matches!(gc(), Err(GcError::Hold(HoldError::Marks(Difference::WrongAudit { .. })))));
+    tamper(&folder, "INSERT INTO audits VALUES (5)");
+    assert_eq!(repaired(&folder).marks_corrected, 1);
+    assert_eq!(gc().unwrap().dropped, 1);
+    let engine = StorageEngine::open(folder.path(), Access::Read, &Default::default()).unwrap();
+    assert!(matches!(engine.retrieve(&a.block_hash()), Err(GetError::Forgotten { .. })));
+}
+
+/// Made by the program when version 2 was current: a folder of 295 files, one of them put again with metadata, contents that
+/// share chunks, and one that is a part of another.
+#[test]
+fn a_repository_of_version_2_is_brought_up_to_date_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = zstd::decode_all(&include_bytes!("../../tests/data/version-2.db.zst")[..]).unwrap();
+    std::fs::write(folder.path().join(DATABASE_FILE), database).unwrap();
+    assert!(matches!(open(&folder, Access::Read), Err(BackendError::ReadOnly(_))), "a reader changes nothing");
+    let rows = "SELECT leaf_index, payload_id, metadata_id, depth, timestamp_key, slices_before, codec, stored_size, compression,
+        block_hash, parents, way FROM blocks ORDER BY leaf_index";
+    let digest = || {
+        let connection = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+        let mut select = connection.prepare(rows).unwrap();
+        let mut found = select.query(()).unwrap();
+        let mut hasher = blake3::Hasher::new();
+        while let Some(row) = found.next().unwrap() {
+            for column in 0..12 {
+                hasher.update(format!("{:?}", row.get_ref(column).unwrap()).as_bytes());
+            }
+        }
+        hasher.finalize()
+    };
+    let before = digest();
+    let backend = open(&folder, Access::Write).unwrap();
+    assert_eq!(digest(), before, "the rows of the blocks are the same in their new table");
+    let head = crate::log::LogReader::new(&backend).head().unwrap().unwrap();
+    assert_eq!(head.size, 300);
+    assert_eq!(head.root.to_string(), "0x79eeaadf6bcefdfc61fad427c27e6a72ed6a511c2b645010454d986c68c7d6f7");
+    let go_on = &mut |_, _| std::ops::ControlFlow::Continue(());
+    let report = crate::check::check(&backend, crate::check::Depth::Full, go_on).unwrap();
+    assert!(report.is_sound(), "{report:?}");
+    assert_eq!((report.blocks, report.chunks), (300, 310));
+    assert_eq!(backend.mark_totals().unwrap(), MarkTotals::default());
+    drop(backend);
+    let foreign_keys: Vec<String> = {
+        let connection = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+        let mut select = connection.prepare("SELECT \"table\" FROM pragma_foreign_key_list('blocks')").unwrap();
+        select.query_map((), |row| row.get(0)).unwrap().collect::<rusqlite::Result<_>>().unwrap()
+    };
+    assert_eq!(foreign_keys, ["metadata"]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::{
     derived::{Additions, Derived, TILE_LEVEL},
     fault::{Fault, Result},
+    marks,
     parent_cache::ParentCache,
     read,
     rows::{decode_parents, encode_parents, encode_way, from_bits, int, limit, time_key, uint},
@@ -18,6 +19,8 @@ use std::{collections::HashSet, path::Path};
 
 /// Rows that one transaction of the clearing away deletes at most.
 const CLEARED_ROWS_MAX: usize = 4096;
+/// Payloads that the clearing away looks at after one walk over all lists of chunks: 2 MB.
+const UNNAMED_MAX: usize = 1 << 16;
 
 /// What a batch is checked against: the tables as the transaction sees them.
 pub(super) struct Tables<'a> {
@@ -61,6 +64,14 @@ impl Known for Tables<'_> {
 
     fn has_metadata(&self, hash: &MetadataHash) -> Result<bool, BackendError> {
         self.ask(read::metadata_id(self.connection, hash)).map(|found| found.is_some())
+    }
+
+    fn is_held(&self, hash: &ContentHash) -> Result<bool, BackendError> {
+        self.ask(marks::is_held(self.connection, self.derived, hash))
+    }
+
+    fn listed(&self, ids: &HashSet<u64>) -> Result<HashSet<u64>, BackendError> {
+        self.ask(named_by_lists(self.connection, ids))
     }
 }
 
@@ -108,6 +119,7 @@ pub(super) fn apply(connection: &Connection, plan: &Plan, derived: &Derived, add
     }
     insert_blocks(connection, plan)?;
     insert_log(connection, plan, derived, additions)?;
+    marks::apply(connection, plan)?;
     write_totals(connection, &plan.totals, plan.payload_next)
 }
 
@@ -130,12 +142,12 @@ fn insert_log(connection: &Connection, plan: &Plan, derived: &Derived, additions
 }
 
 /// Runs a statement that changes one row or none, and says how many.
-fn execute(connection: &Connection, sql: &str, params: impl rusqlite::Params) -> Result<usize> {
+pub(super) fn execute(connection: &Connection, sql: &str, params: impl rusqlite::Params) -> Result<usize> {
     Ok(connection.prepare_cached(sql)?.execute(params)?)
 }
 
 /// Runs a statement that must find its row.
-fn change(connection: &Connection, sql: &str, params: impl rusqlite::Params) -> Result<()> {
+pub(super) fn change(connection: &Connection, sql: &str, params: impl rusqlite::Params) -> Result<()> {
     match execute(connection, sql, params)? {
         1 => Ok(()),
         _ => Err(Fault::damaged("a payload that the tables name is not there")),
@@ -318,59 +330,95 @@ fn clear_list(connection: &Connection, id: u64, rows_max: usize) -> Result<usize
     let listed = select.query_map((int(id), limit(rows_max)), |row| Ok((row.get(0)?, row.get(1)?)))?;
     let listed: Vec<(i64, i64)> = listed.collect::<rusqlite::Result<_>>()?;
     for (offset, chunk_id) in &listed {
-        change(connection, "UPDATE payloads SET refs = refs - 1 WHERE payload_id = ?1", [chunk_id])?;
+        // A count that lies, or a chunk without a row, is no reason to keep the list. Nothing goes because of the count alone.
+        execute(connection, "UPDATE payloads SET refs = max(refs - 1, 0) WHERE payload_id = ?1", [chunk_id])?;
         let sql = "DELETE FROM payload_chunks WHERE payload_id = ?1 AND start_offset = ?2";
         execute(connection, sql, (int(id), offset))?;
     }
     Ok(listed.len())
 }
 
-/// Clears away some of what nothing refers to: contents that were never completed or never got a block, chunks of neither,
-/// and removed payloads without a block. Says whether there may be more. Only for whoever has just become the writer:
-/// later, what nothing refers to yet may be about to be named.
-///
-/// What is deleted here is gone, so no count is believed: whatever a list or a block names stays, and gets its count back.
-pub(super) fn clear_unreferenced(connection: &Connection, derived: &Derived) -> Result<bool> {
-    let sql = "SELECT payload_id, kind, original_size, stored_size FROM payloads INDEXED BY payloads_without_refs
-        WHERE refs = 0 ORDER BY payload_id LIMIT 4096";
-    let mut select = connection.prepare_cached(sql)?;
-    let found = select.query_map((), |row| Ok((uint(row, 0)?, row.get(1)?, uint(row, 2)?, uint(row, 3)?)))?;
-    let found: Vec<(u64, u8, u64, u64)> = found.collect::<rusqlite::Result<_>>()?;
-    if found.is_empty() {
-        return Ok(false);
-    }
-    let named = named_by_lists(connection, found.iter().map(|row| row.0).collect())?;
-    let (mut totals, payload_next) = read::totals(connection)?;
-    let mut room = CLEARED_ROWS_MAX;
-    for (id, kind, original_size, stored_size) in &found {
-        let of_blocks = (*id, 0)..=(*id, u64::MAX);
-        if named.contains(id) || !derived.list(connection, Index::Contents, of_blocks, 1)?.is_empty() {
-            tracing::warn!("payload number {id} is named, though its count says otherwise; run pakit check");
-            change(connection, "UPDATE payloads SET refs = 1 WHERE payload_id = ?1", [int(*id)])?;
-            continue;
-        }
-        if *kind == 1 {
-            room = room.saturating_sub(clear_list(connection, *id, room)?);
-            if room == 0 {
-                break;
-            }
-        }
-        if *kind == 0 {
-            let left = |sum: u64, less: u64| {
-                sum.checked_sub(less).ok_or_else(|| Fault::damaged("the totals are below what is kept"))
-            };
-            totals.chunks = left(totals.chunks, 1)?;
-            totals.unique_bytes = left(totals.unique_bytes, *original_size)?;
-            totals.stored_bytes = left(totals.stored_bytes, *stored_size)?;
-        }
-        change(connection, "DELETE FROM payloads WHERE payload_id = ?1", [int(*id)])?;
-    }
-    write_totals(connection, &totals, payload_next)?;
-    Ok(true)
+/// What is looked at in one part of the clearing away, after one walk over all lists of chunks.
+#[derive(Debug)]
+pub(super) struct Unnamed {
+    found: Vec<UnnamedRow>,
+    named: HashSet<u64>,
 }
 
-/// Those of the payloads that some list names as a chunk. One walk over all lists, once for each clearing away.
-fn named_by_lists(connection: &Connection, ids: HashSet<u64>) -> Result<HashSet<u64>> {
+#[derive(Debug)]
+struct UnnamedRow {
+    id: u64,
+    kind: u8,
+    original_size: u64,
+    stored_size: u64,
+}
+
+/// Finds some of what nothing refers to by its count; the contents that are being written are none of it. What is deleted is gone,
+/// so that no count is believed: all lists are looked at once, whatever the counts say.
+pub(super) fn find_unnamed(connection: &Connection, being_written: &HashSet<u64>) -> Result<Unnamed> {
+    let sql = "SELECT payload_id, kind, original_size, stored_size FROM payloads INDEXED BY payloads_without_refs
+        WHERE refs = 0 ORDER BY payload_id LIMIT ?1";
+    let mut select = connection.prepare_cached(sql)?;
+    let room = UNNAMED_MAX + being_written.len();
+    let found = select.query_map([limit(room)], |row| {
+        let (id, kind) = (uint(row, 0)?, row.get(1)?);
+        Ok(UnnamedRow { id, kind, original_size: uint(row, 2)?, stored_size: uint(row, 3)? })
+    })?;
+    let mut found: Vec<UnnamedRow> = found.collect::<rusqlite::Result<_>>()?;
+    found.retain(|row| !being_written.contains(&row.id));
+    let named = match found.is_empty() {
+        true => HashSet::new(),
+        false => named_by_lists(connection, &found.iter().map(|row| row.id).collect())?,
+    };
+    Ok(Unnamed { found, named })
+}
+
+impl Unnamed {
+    pub(super) fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// Clears away some of what was found: contents that were never completed or never got a block, chunks of neither, the lists
+    /// of removed contents, and removed payloads without a block. Nothing else may change the tables in between.
+    ///
+    /// Whatever a list or a block names stays, and gets its count back.
+    pub(super) fn clear_some(&mut self, connection: &Connection, derived: &Derived) -> Result<()> {
+        let (mut totals, payload_next) = read::totals(connection)?;
+        let mut room = CLEARED_ROWS_MAX;
+        while let Some(row) = self.found.last().filter(|_| room > 0) {
+            let id = row.id;
+            let of_blocks = (id, 0)..=(id, u64::MAX);
+            if self.named.contains(&id) || !derived.list(connection, Index::Contents, of_blocks, 1)?.is_empty() {
+                tracing::warn!("payload number {id} is named, though its count says otherwise; run pakit check");
+                change(connection, "UPDATE payloads SET refs = 1 WHERE payload_id = ?1", [int(id)])?;
+                self.found.pop();
+                continue;
+            }
+            if row.kind == 1 {
+                room = room.saturating_sub(clear_list(connection, id, room)?);
+                if room == 0 {
+                    break;
+                }
+            }
+            if row.kind == 0 {
+                let left = |sum: u64, less: u64| {
+                    sum.checked_sub(less).ok_or_else(|| Fault::damaged("the totals are below what is kept"))
+                };
+                totals.chunks = left(totals.chunks, 1)?;
+                totals.unique_bytes = left(totals.unique_bytes, row.original_size)?;
+                totals.stored_bytes = left(totals.stored_bytes, row.stored_size)?;
+            }
+            execute(connection, "DELETE FROM set_aside WHERE payload_id = ?1", [int(id)])?;
+            change(connection, "DELETE FROM payloads WHERE payload_id = ?1", [int(id)])?;
+            self.found.pop();
+            room -= 1;
+        }
+        write_totals(connection, &totals, payload_next)
+    }
+}
+
+/// Those of the payloads that some list names as a chunk, by a walk over all lists.
+pub(super) fn named_by_lists(connection: &Connection, ids: &HashSet<u64>) -> Result<HashSet<u64>> {
     let mut named = HashSet::new();
     let mut select = connection.prepare_cached("SELECT chunk_id FROM payload_chunks")?;
     let mut rows = select.query(())?;

@@ -1,5 +1,11 @@
 //! The conformance suite of [`DagBackend`]: written against the trait alone.
 
+mod removal;
+
+// The backup's tests use the suite's writer alone.
+#[allow(unused_imports)]
+pub(crate) use removal::*;
+
 use offchain_store::{
     BackendError, DagBackend, DagBlock, DagBuilder, NewBlock,
     backend::{BlockKey, ChunkRef, LogNode, NewContent, PayloadInfo, StagingId, StoredChunk, Totals, WriteBatch},
@@ -81,6 +87,13 @@ impl<'a> Writer<'a> {
             blocks: Vec::new(),
             batch: WriteBatch::default(),
         }
+    }
+
+    /// Goes on after these blocks; their log is not needed for batches without blocks.
+    pub(crate) fn again(backend: &'a dyn DagBackend, blocks: Vec<DagBlock>) -> Self {
+        let totals = backend.totals().unwrap();
+        let builder = DagBuilder::new(totals.blocks, totals.slices);
+        Self { backend, log: Accumulator::default(), builder, blocks, batch: WriteBatch::default() }
     }
 
     /// A block with a content in chunks, on the newest block and others further back.

@@ -231,7 +231,8 @@ fn show_prints_every_field_of_the_header() {
             "depth": "integer", "timestamp_ms": "integer", "slices_before": "integer", "content_hash": "0x-hash",
             "cid": "text", "codec": "integer", "original_size": "integer", "stored_size": "integer",
             "compression": "text", "compression_code": "integer", "metadata_hash": "0x-hash", "header": "0x-hex",
-            "kept": "bool", "children": [], "children_truncated": "bool",
+            "kept": "bool", "children": [], "children_truncated": "bool", "forgotten": "null", "pinned": "bool",
+            "audit": "bool",
         })
     );
     assert_eq!((&shown["leaf_index"], &shown["depth"], &shown["slices_before"]), (&json!(2), &json!(2), &json!(2)));

@@ -59,6 +59,16 @@ fn every_command_prints_the_keys_that_are_documented() {
     }
     prints("put", 0, &["put", "folder", "other"]);
     let folder = text(&shop.objects(&["put", "folder"])[3], "block");
+    prints("pin", 0, &["pin", "@5", "--until", "2999-01-01"]);
+    prints("pins", 0, &["pins"]);
+    prints("unpin", 0, &["unpin", "@5"]);
+    prints("retention", 0, &["retention", "--none"]);
+    prints("forget with --dry-run", 0, &["forget", "@5", "--why", "a test", "--dry-run"]);
+    prints("forget", 0, &["forget", "@5", "--why", "a test"]);
+    prints("gc with --dry-run", 0, &["gc", "--dry-run"]);
+    prints("gc", 0, &["gc"]);
+    prints("audit", 0, &["audit"]);
+    prints("compact", 0, &["compact"]);
     let damaged = rusqlite::Connection::open(shop.database()).unwrap();
     let inner = shop.object(&["show", &format!("{folder}:bad")])["leaf_index"].as_i64().unwrap();
     let sql = "UPDATE payloads SET bytes = zeroblob(length(bytes))

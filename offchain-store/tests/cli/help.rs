@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Every command, subcommands spelled out.
-const COMMANDS: [&[&str]; 37] = [
+const COMMANDS: [&[&str]; 45] = [
     &["init"],
     &["put"],
     &["get"],
@@ -39,6 +39,14 @@ const COMMANDS: [&[&str]; 37] = [
     &["backup", "verify"],
     &["backup", "prune"],
     &["restore"],
+    &["forget"],
+    &["gc"],
+    &["compact"],
+    &["pin"],
+    &["unpin"],
+    &["pins"],
+    &["retention"],
+    &["audit"],
     &["completions"],
     // The same page by another way.
     &["help", "put"],

@@ -9,6 +9,7 @@
 //! | `damage.rs` | damaged repositories |
 //! | `folders.rs` | folders in whole and in part, hostile and damaged ones |
 //! | `documented.rs` | that docs/cli.md says of `--json` what the commands print |
+//! | `removal.rs` | forgetting, pins, gc, compact, and their kills |
 //!
 //! Texts are snapshots; after a change that is meant, `INSTA_UPDATE=always cargo test --test cli` writes them anew.
 
@@ -21,6 +22,7 @@ mod damage;
 mod documented;
 mod folders;
 mod help;
+mod removal;
 
 use serde_json::Value;
 use std::{
