@@ -16,7 +16,6 @@
 mod absent;
 mod folder;
 mod manifest;
-mod record;
 mod recover;
 mod retain;
 mod segment;
@@ -24,7 +23,7 @@ mod stretch;
 mod survey;
 mod take;
 
-pub use record::RecordError;
+pub use crate::record::RecordError;
 pub use recover::{At, Restored, restore, restore_into};
 pub use retain::{Keep, Pruned, prune};
 pub use survey::{Verified, verify};

@@ -4,8 +4,8 @@ use super::{
     FolderError, RecordError,
     folder::{Folder, Temporary, file_error},
     manifest::{AbsentFile, SnapshotManifest},
-    record::{Decoder, Encoder, HEADER_BYTES, Kind, RecordHeader, STORED_BYTES_MAX, seal},
 };
+use crate::record::{Decoder, Encoder, HEADER_BYTES, Kind, RecordHeader, STORED_BYTES_MAX, seal};
 use roaring::RoaringTreemap;
 use std::{
     fs::File,

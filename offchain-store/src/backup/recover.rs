@@ -9,7 +9,6 @@ use super::{
     folder::{Folder, sync_dir},
     manifest::SnapshotManifest,
     new_instance,
-    record::{BlockEntry, Decoder, Kind, ListPart, RecordError, chunks},
     segment::SegmentReader,
     survey::{Checks, Series, Survey, check_presence, read_all, settle},
 };
@@ -18,6 +17,7 @@ use crate::{
     block::DagBlock,
     bulk::{BulkBackend, NoteKind},
     log::{LogAppender, LogReader},
+    record::{BlockEntry, Decoder, Kind, ListPart, RecordError, chunks},
     sqlite::{Options, SqliteBackend},
 };
 use pakit_primitives::{Head, MetadataHash};

@@ -6,8 +6,8 @@
 use super::{
     FolderError,
     folder::{Temporary, file_error},
-    record::{self, HEADER_BYTES, Kind, RecordError, RecordHeader},
 };
+use crate::record::{self, HEADER_BYTES, Kind, RecordError, RecordHeader};
 use blake3::Hasher;
 use pakit_primitives::{BlockHash, hasher::Digest};
 use std::{

@@ -4,9 +4,9 @@ use super::{
     BackupError, FolderError, RecordError,
     folder::Folder,
     manifest::SnapshotManifest,
-    record::{self, Decoder, Kind},
     segment::{SegmentReader, SegmentStart, SegmentWriter},
 };
+use crate::record::{self, Decoder, Kind};
 use pakit_primitives::{BlockHash, hasher::Digest};
 use roaring::RoaringTreemap;
 use std::path::Path;

@@ -5,10 +5,14 @@ use super::{
     absent::read_absent,
     folder::Folder,
     manifest::SnapshotManifest,
-    record::{BlockEntry, Decoder, Kind, ListPart, RecordError, chunks},
     segment::{SegmentReader, stated_digest},
 };
-use crate::{block::DagBlock, compress, dictionary::Shelf};
+use crate::{
+    block::DagBlock,
+    compress,
+    dictionary::Shelf,
+    record::{BlockEntry, Decoder, Kind, ListPart, RecordError, chunks},
+};
 use pakit_primitives::{ContentHash, Head, SoftwareHasher, hasher::Digest, log::Accumulator};
 use roaring::RoaringTreemap;
 use std::{

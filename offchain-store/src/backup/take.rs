@@ -18,13 +18,13 @@ use super::{
     absent::{keep_absent, read_absent},
     folder::Folder,
     manifest::{self, Mark, SnapshotManifest},
-    record::{ChunkGroup, Encoder, Kind, ListPart, PartChunk},
     stretch::Segments,
 };
 use crate::{
     backend::BackendError,
     bulk::{BulkBackend, Extent, Note, NoteKind, StoredPayload},
     log::{LogAppender, LogReader},
+    record::{ChunkGroup, Encoder, Kind, ListPart, PartChunk},
 };
 use lru::LruCache;
 use pakit_primitives::{ContentHash, Head, MetadataHash, hasher::Digest};

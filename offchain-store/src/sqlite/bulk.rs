@@ -4,15 +4,16 @@ use super::{
     SqliteBackend,
     connection::Snapshot,
     fault::{Fault, Result},
-    read::{all, block_hash_at, block_row, complete, damaged_block, of_block, totals},
-    rows::{int, limit, uint},
+    read::{SETTINGS_CHECKSUM, all, block_hash_at, block_row, complete, damaged_block, of_block, totals},
+    rows::{compression_of, int, limit, stored_of, uint},
 };
 use crate::{
     backend::{BackendError, ChunkRef, PayloadInfo, StoredChunk},
     block::DagBlock,
     bulk::{BULK_ROWS_MAX, BulkBackend, Extent, ListedChunk, Note, NoteKind, StoredPayload},
+    pack::PackReader,
 };
-use pakit_primitives::{Compression, ContentHash, hasher::Digest};
+use pakit_primitives::{ContentHash, hasher::Digest};
 use rusqlite::{
     Connection, Row,
     types::{Value, ValueRef},
@@ -30,7 +31,7 @@ impl BulkBackend for SqliteBackend {
     }
 
     fn payload_rows(&self, from: u64, below: u64, bytes_max: usize) -> Result<Vec<(u64, StoredPayload)>, BackendError> {
-        self.read(|connection| payload_rows(connection, from, below, bytes_max))
+        self.read(|connection| payload_rows(connection, &self.packs, from, below, bytes_max))
     }
 
     fn removed_rows(&self, from: u64) -> Result<Vec<u64>, BackendError> {
@@ -63,8 +64,9 @@ impl BulkBackend for SqliteBackend {
     }
 
     fn settings(&self) -> Result<Vec<(String, Vec<u8>)>, BackendError> {
-        let sql = "SELECT key, value FROM settings ORDER BY key LIMIT ?1";
-        self.read(|connection| all(connection, sql, [limit(BULK_ROWS_MAX)], |row| Ok((row.get(0)?, row.get(1)?))))
+        let sql = "SELECT key, value FROM settings WHERE key <> ?1 ORDER BY key LIMIT ?2";
+        let params = (SETTINGS_CHECKSUM, limit(BULK_ROWS_MAX));
+        self.read(|connection| all(connection, sql, params, |row| Ok((row.get(0)?, row.get(1)?))))
     }
 
     fn notes(&self, kind: NoteKind, from: u64) -> Result<Vec<Note>, BackendError> {
@@ -76,7 +78,13 @@ impl BulkBackend for SqliteBackend {
     }
 }
 
-fn payload_rows(connection: &Connection, from: u64, below: u64, bytes_max: usize) -> Result<Vec<(u64, StoredPayload)>> {
+fn payload_rows(
+    connection: &Connection,
+    packs: &PackReader,
+    from: u64,
+    below: u64,
+    bytes_max: usize,
+) -> Result<Vec<(u64, StoredPayload)>> {
     let sql = "SELECT payload_id, kind, hash, compression, original_size, stored_size, bytes FROM payloads
         WHERE payload_id >= ?1 AND payload_id < ?2 ORDER BY payload_id LIMIT ?3";
     let mut select = connection.prepare_cached(sql)?;
@@ -84,7 +92,7 @@ fn payload_rows(connection: &Connection, from: u64, below: u64, bytes_max: usize
     let (mut rows, mut bytes) = (Vec::new(), 0);
     while let Some(row) = found.next()? {
         let number = uint(row, 0)?;
-        let payload = payload_row(number, row)?;
+        let payload = payload_row(number, row, packs)?;
         if let StoredPayload::Chunk(chunk) = &payload {
             bytes += chunk.bytes.len();
         }
@@ -96,18 +104,20 @@ fn payload_rows(connection: &Connection, from: u64, below: u64, bytes_max: usize
     Ok(rows)
 }
 
-fn payload_row(number: u64, row: &Row<'_>) -> Result<StoredPayload> {
+fn payload_row(number: u64, row: &Row<'_>, packs: &PackReader) -> Result<StoredPayload> {
     let damaged = |what: &str| Fault::damaged(format!("payload number {number} has {what}"));
     let kind: u8 = row.get(1)?;
     let hash: Option<Digest> = row.get(2)?;
     let Some(content_hash) = hash.map(ContentHash::new).filter(|_| kind != 2) else {
         return Ok(StoredPayload::Absent);
     };
-    let compression = Compression::from_code(row.get(3)?).ok_or_else(|| damaged("an unknown compression"))?;
+    let code = row.get(3)?;
+    let compression = compression_of(code).ok_or_else(|| damaged("an unknown compression"))?;
     match kind {
         0 => {
             let bytes: Option<Vec<u8>> = row.get(6)?;
-            let bytes = bytes.ok_or_else(|| damaged("no bytes"))?;
+            let stored = bytes.and_then(|bytes| stored_of(code, bytes)).ok_or_else(|| damaged("no bytes"))?;
+            let bytes = packs.restore(&stored)?;
             Ok(StoredPayload::Chunk(StoredChunk {
                 chunk_hash: content_hash,
                 compression,

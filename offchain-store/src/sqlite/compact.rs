@@ -2,14 +2,14 @@
 //!
 //! SQLite writes the database anew into a temporary file beside it, from there through the write-ahead log into the database, and
 //! cuts it to its new length. Until that is committed the old state counts, afterwards the new one: a kill at any point
-//! leaves one of them. Readers go on; one that began before may keep the log from being emptied until it has ended.
+//! leaves one of them. Packs that hold little that is still named are written anew before. Readers go on; one that began before may keep the log from being emptied until it has ended.
 
 use super::{
     DATABASE_FILE, Options, connection,
     fault::{Fault, Result},
-    io_error, lock, schema,
+    io_error, lock, packs, schema,
 };
-use crate::backend::BackendError;
+use crate::{backend::BackendError, pack};
 use serde::Serialize;
 use std::{
     path::{Path, PathBuf},
@@ -42,7 +42,7 @@ pub enum CompactError {
     },
 }
 
-/// What a compacting did. Bytes are those of the database and its write-ahead log.
+/// What a compacting did. Bytes are those of the database, its write-ahead log and the packs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 pub struct Compacted {
     /// Before.
@@ -84,8 +84,13 @@ pub fn compact(
         let sizes = (bytes(number("page_count")?), bytes(number("freelist_count")?));
         Ok((connection, sizes))
     };
-    let (connection, (all, free_before)) = open().map_err(in_dir)?;
-    let bytes_before = size(&path) + size(&wal);
+    let (mut connection, (all, free_before)) = open().map_err(in_dir)?;
+    let packed = || -> std::result::Result<u64, BackendError> {
+        Ok(pack::list(dir).map_err(|error| io_error(dir, dir, error))?.values().sum())
+    };
+    let bytes = |packed: u64| size(&path) + size(&wal) + packed;
+    let bytes_before = bytes(packed()?);
+    packs::compact(dir, &mut connection).map_err(in_dir)?;
     let kept = all.saturating_sub(free_before);
     let to_write = kept + kept / connection::PAGE_BYTES.unsigned_abs() * FRAME_HEADER_BYTES;
     // Once in the temporary file, once in the log.
@@ -103,7 +108,7 @@ pub fn compact(
     };
     let is_log_empty = watched(&wal, to_write, progress, run).map_err(in_dir)?;
     connection.close().map_err(|(_, error)| in_dir(error.into()))?;
-    Ok(Compacted { bytes_before, bytes_after: size(&path) + size(&wal), free_before, is_log_empty })
+    Ok(Compacted { bytes_before, bytes_after: bytes(packed()?), free_before, is_log_empty })
 }
 
 /// Runs the work and tells how the log grows meanwhile.

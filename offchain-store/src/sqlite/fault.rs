@@ -1,6 +1,10 @@
 //! What can go wrong inside of a transaction, before it becomes a [`BackendError`] that names a place.
 
-use crate::backend::BackendError;
+use super::io_error;
+use crate::{
+    backend::BackendError,
+    pack::{self, PackError},
+};
 use rusqlite::{Error as SqlError, ErrorCode};
 use std::path::Path;
 
@@ -11,6 +15,8 @@ pub(crate) enum Fault {
     Sql(#[from] SqlError),
     #[error(transparent)]
     Backend(#[from] BackendError),
+    #[error(transparent)]
+    Pack(#[from] PackError),
 }
 
 impl Fault {
@@ -23,6 +29,11 @@ impl Fault {
     pub(super) fn in_repository(self, dir: &Path) -> BackendError {
         let error = match self {
             Self::Backend(error) => return error,
+            Self::Pack(PackError::Io(source)) => return io_error(dir, &dir.join(pack::FOLDER), source),
+            // No batch holds a chunk that a record cannot.
+            Self::Pack(PackError::Record(_)) => {
+                return BackendError::BatchMisfit("a chunk is larger than a record can be");
+            }
             Self::Sql(error) => error,
         };
         let text = error.to_string();

@@ -8,6 +8,7 @@
 //! | `bulk.rs` | the rows in their order, for copies of everything |
 //! | `derived.rs` | what is derived from the rows to find them: existence filter, indexes, counts of children |
 //! | `runs.rs` | the indexes as sorted runs |
+//! | `packs.rs` | the larger chunks, which stand in files beside the database |
 //! | `parent_cache.rs` | what blocks ask of their parents, in memory |
 //! | `marks.rs` | the tables of what was decided about blocks |
 //! | `scratch.rs` | sets on the disk, for walks that look at everything |
@@ -25,6 +26,7 @@ mod derived;
 mod fault;
 mod marks;
 pub mod outbox;
+mod packs;
 mod parent_cache;
 mod read;
 pub mod repair;
@@ -45,6 +47,7 @@ use crate::{
     block::DagBlock,
     config,
     dictionary::{Dictionary, Shelf},
+    pack::{PackError, PackReader, PackWriter},
     plan::{Plan, Staging, Stagings},
     removal::marks::{BlockMark, MarkTotals, Marks, Pin},
 };
@@ -136,6 +139,7 @@ pub struct SqliteBackend {
     derived: RwLock<Derived>,
     parents: ParentCache,
     dictionaries: Shelf,
+    packs: PackReader,
     // Closed before the writer, whose connection then is the last one and empties the write-ahead log.
     readers: Pool,
     writer: Option<Mutex<Writer>>,
@@ -150,6 +154,10 @@ struct Writer {
     stagings: Stagings,
     /// Whether what a writer that died left behind is cleared away.
     is_cleared: bool,
+    packs: PackWriter,
+    /// Whether commits wait for the disk. Packs are waited for as soon as the database's order of writes counts: what a row
+    /// names has to be on the disk before the row is.
+    waits_for_packs: bool,
 }
 
 impl SqliteBackend {
@@ -255,6 +263,7 @@ impl SqliteBackend {
             derived: RwLock::new(derived),
             parents: ParentCache::new(0),
             dictionaries: Shelf::default(),
+            packs: PackReader::new(dir),
             readers: Pool::new(path, sight, *options),
             writer: None,
             _lock: None,
@@ -276,12 +285,15 @@ impl SqliteBackend {
         }
         let sight = if is_to_fill { Sight::Filled } else { Sight::Shared };
         let derived = Derived::of_writer(&mut connection)?;
-        let writer = Writer { connection, stagings: Stagings::new(), is_cleared: false };
+        let packs = PackWriter::new(dir, read::packs(&connection)?);
+        let waits_for_packs = options.fsync != Fsync::Off;
+        let writer = Writer { connection, stagings: Stagings::new(), is_cleared: false, packs, waits_for_packs };
         Ok(Self {
             dir: dir.to_owned(),
             derived: RwLock::new(derived),
             parents: ParentCache::new(options.cache_bytes / 2),
             dictionaries: Shelf::default(),
+            packs: PackReader::new(dir),
             readers: Pool::new(path, sight, *options),
             writer: Some(Mutex::new(writer)),
             _lock: Some(lock),
@@ -405,7 +417,9 @@ impl SqliteBackend {
         let tables = write::Tables { connection: &txn, derived: &derived, parents: &self.parents, dir: &self.dir };
         let plan = Plan::new(&tables, &writer.stagings, batch)?;
         let additions = Additions::of_plan(&plan);
-        write::apply(&txn, &plan, &derived, &additions)?;
+        let places = packs::append(&mut writer.packs, &plan)?;
+        write::apply(&txn, &plan, &places, &derived, &additions)?;
+        write::write_packs(&txn, writer.packs.sync(writer.waits_for_packs).map_err(PackError::from)?)?;
         drop(derived);
         // Before the commit, so that nobody who sees it is told otherwise.
         self.derived_mut().note(plan.new_keys());
@@ -423,6 +437,7 @@ impl SqliteBackend {
             txn.commit()?;
             self.derived_mut().add(additions, position);
         }
+        writer.packs.committed();
         self.parents.keep(plan.blocks.iter().map(|planned| ((&planned.block).into(), planned.steps())));
         writer.stagings = plan.stagings;
         Ok(())
@@ -532,7 +547,21 @@ impl DagBackend for SqliteBackend {
     }
 
     fn chunk(&self, chunk_hash: &ContentHash) -> Answer<Option<StoredChunk>> {
-        self.ask_by_hash(chunk_hash.as_bytes(), |connection, derived| read::chunk(connection, derived, chunk_hash))
+        let find = || {
+            self.ask_by_hash(chunk_hash.as_bytes(), |connection, derived| read::chunk(connection, derived, chunk_hash))
+        };
+        let mut tried = None;
+        loop {
+            let Some((compression, original_size, stored)) = find()? else { return Ok(None) };
+            match self.packs.restore(&stored) {
+                Ok(bytes) => {
+                    return Ok(Some(StoredChunk { chunk_hash: *chunk_hash, compression, original_size, bytes }));
+                }
+                // A compacting may have moved it meanwhile, and removed the pack.
+                Err(_) if tried.as_ref() != Some(&stored) => tried = Some(stored),
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     fn metadata(&self, metadata_hash: &MetadataHash) -> Answer<Option<Vec<u8>>> {
@@ -554,6 +583,9 @@ impl DagBackend for SqliteBackend {
     fn commit(&self, batch: WriteBatch) -> Answer<()> {
         let mut writer = self.writer()?;
         let committed = self.commit_batch(&mut writer, batch).map_err(|fault| fault.in_repository(&self.dir));
+        if committed.is_err() {
+            writer.packs.forget();
+        }
         if matches!(committed, Err(BackendError::DiskFull)) {
             // What the batch had written of itself is given back. If even that fails, the next opening tries again.
             let _ = connection::empty_log(&writer.connection);

@@ -4,14 +4,17 @@ use super::{
     derived::{Derived, TILE_LEVEL, prefix},
     fault::{Fault, Result},
     parent_cache::Kept,
-    rows::{decode_parents, decode_way, from_time_key, int, limit, steps_of_way, to_bits, uint},
+    rows::{
+        compression_of, decode_parents, decode_way, from_time_key, int, limit, steps_of_way, stored_of, to_bits, uint,
+    },
     runs::{Entry, Index},
     write,
 };
 use crate::{
-    backend::{BlockKey, ChunkRef, Hop, ParentInfo, PayloadInfo, StoredChunk, Totals},
+    backend::{BlockKey, ChunkRef, Hop, ParentInfo, PayloadInfo, Totals},
     block::DagBlock,
     dictionary,
+    pack::Stored,
     plan::{PayloadKind, PayloadRow, node_number},
 };
 use pakit_primitives::{
@@ -19,7 +22,7 @@ use pakit_primitives::{
     header::PARENTS_MAX, log::hash_node,
 };
 use rusqlite::{Connection, OptionalExtension, Params, Row};
-use std::ops::RangeInclusive;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 /// A payload's row.
 #[derive(Clone, Copy, Debug)]
@@ -422,7 +425,7 @@ fn payload_at(connection: &Connection, id: u64, hash: &ContentHash) -> Result<Op
             _ => None,
         };
         let sizes = (uint(row, 1)?, uint(row, 2)?);
-        Ok(kind.zip(Compression::from_code(compression)).map(|(kind, compression)| FoundPayload {
+        Ok(kind.zip(compression_of(compression)).map(|(kind, compression)| FoundPayload {
             row: PayloadRow { id, list_id: id, kind, original_size: sizes.0, stored_size: sizes.1 },
             compression,
         }))
@@ -498,20 +501,21 @@ fn list_from(connection: &Connection, id: u64, from: u64, limit_: usize) -> Resu
     found.into_iter().map(chunk).collect()
 }
 
-pub(super) fn chunk(connection: &Connection, derived: &Derived, hash: &ContentHash) -> Result<Option<StoredChunk>> {
+/// A chunk, and its bytes or their place.
+pub(super) fn chunk(
+    connection: &Connection,
+    derived: &Derived,
+    hash: &ContentHash,
+) -> Result<Option<(Compression, u32, Stored)>> {
     let sql = "SELECT compression, original_size, bytes FROM payloads
         WHERE payload_id = ?1 AND hash = ?2 AND kind = 0";
     derived.find(connection, Index::Payloads, prefix(hash.as_bytes()), |id| {
         let found: Option<(u8, u32, Option<Vec<u8>>)> =
             one(connection, sql, (int(id), hash.as_bytes()), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         let Some((code, original_size, bytes)) = found else { return Ok(None) };
+        let stored = compression_of(code).zip(bytes.and_then(|bytes| stored_of(code, bytes)));
         let damaged = || Fault::damaged(format!("chunk {hash} has an unknown compression or no bytes"));
-        Ok(Some(StoredChunk {
-            chunk_hash: *hash,
-            compression: Compression::from_code(code).ok_or_else(damaged)?,
-            original_size,
-            bytes: bytes.ok_or_else(damaged)?,
-        }))
+        stored.ok_or_else(damaged).map(|(compression, stored)| Some((compression, original_size, stored)))
     })
 }
 
@@ -590,6 +594,12 @@ pub(super) fn chunk_hashes(
 
 /// Entries of the index that [`chunk_hashes`] looks at at once.
 const HASHES_PAGE: usize = 1024;
+
+/// Packs by number, with the lengths that count.
+pub(super) fn packs(connection: &Connection) -> Result<BTreeMap<u32, u64>> {
+    let rows = all(connection, "SELECT pack, bytes FROM packs", (), |row| Ok((row.get(0)?, uint(row, 1)?)))?;
+    Ok(rows.into_iter().collect())
+}
 
 /// A block as far as it matters to its children.
 pub(super) fn parent(connection: &Connection, leaf_index: u64) -> Result<Option<Kept>> {

@@ -12,7 +12,7 @@ use super::{
     derived::{self, LOST_AT_END_MAX, TILE_LEVEL},
     fault::{Fault, Result},
     io_error, lock, read,
-    rows::{int, uint},
+    rows::{compression_of, int, stored_of, uint},
     schema,
     scratch::Scratch,
     write,
@@ -23,13 +23,14 @@ use crate::{
     chunk::CHUNK_BYTES_LIMIT,
     compress::decompress,
     dictionary::{self, Dictionary},
+    pack::{PackReader, Stored},
     plan::node_number,
     removal::{
         self,
         replay::{self, Difference},
     },
 };
-use pakit_primitives::{BlockHash, Compression, ContentHash, SoftwareHasher, hasher::Digest, log::hash_node};
+use pakit_primitives::{BlockHash, ContentHash, SoftwareHasher, hasher::Digest, log::hash_node};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use serde::{Serialize, Serializer};
 use std::{
@@ -112,7 +113,7 @@ pub fn repair(
         _ => io_error(dir, &path, error),
     })?;
     let lock = lock(dir)?;
-    let mut report = repair_rows(&path, options, progress).map_err(|fault| fault.in_repository(dir))?;
+    let mut report = repair_rows(dir, options, progress).map_err(|fault| fault.in_repository(dir))?;
     let backend = SqliteBackend::open_locked(dir, lock, options, false).map_err(|fault| fault.in_repository(dir))?;
     let frontier = backend.derived().frontier(None, usize::MAX).len() as u64;
     if backend.totals()?.frontier != frontier {
@@ -141,8 +142,8 @@ fn marks(backend: Arc<SqliteBackend>) -> std::result::Result<u64, BackendError> 
     Ok(differences)
 }
 
-fn repair_rows(path: &Path, options: &Options, progress: &mut dyn FnMut(u64, u64)) -> Result<RepairReport> {
-    let mut connection = connection::open_write(path, false, options)?;
+fn repair_rows(dir: &Path, options: &Options, progress: &mut dyn FnMut(u64, u64)) -> Result<RepairReport> {
+    let mut connection = connection::open_write(&dir.join(DATABASE_FILE), false, options)?;
     let version = schema::version(&connection)?;
     if version < schema::VERSION {
         schema::migrate(&mut connection, version)?;
@@ -151,7 +152,7 @@ fn repair_rows(path: &Path, options: &Options, progress: &mut dyn FnMut(u64, u64
     // What is derived is made anew by whoever opens the repository next.
     connection.execute_batch(derived::FORGET)?;
     connection.execute("UPDATE totals SET generation = 0 WHERE generation < 0", ())?;
-    let mut repairer = Repairer::new(&mut connection, progress)?;
+    let mut repairer = Repairer::new(&mut connection, dir, progress)?;
     repairer.dictionaries()?;
     repairer.chunks()?;
     repairer.blocks()?;
@@ -180,13 +181,17 @@ struct Repairer<'a> {
     aside: BTreeSet<u64>,
     /// Payloads whose rows name another hash than that of what they hold, which their blocks bear out.
     rehashed: BTreeMap<u64, rehash::Rehashed>,
-    dictionaries: Dictionaries,
+    materials: Materials,
 }
 
-type Dictionaries = HashMap<u32, Arc<Dictionary>>;
+/// What it takes to restore a chunk beside its row.
+struct Materials {
+    dictionaries: HashMap<u32, Arc<Dictionary>>,
+    packs: PackReader,
+}
 
 impl<'a> Repairer<'a> {
-    fn new(connection: &'a mut Connection, progress: &'a mut dyn FnMut(u64, u64)) -> Result<Self> {
+    fn new(connection: &'a mut Connection, dir: &Path, progress: &'a mut dyn FnMut(u64, u64)) -> Result<Self> {
         let end = |sql: &str| connection.query_row(sql, (), |row| row.get::<_, Option<i64>>(0));
         let after = |last: Option<i64>| last.and_then(|last| u64::try_from(last).ok()).map_or(0, |last| last + 1);
         // A row whose place was damaged may stand far beyond all others.
@@ -222,7 +227,7 @@ impl<'a> Repairer<'a> {
             lost,
             aside,
             rehashed,
-            dictionaries: Dictionaries::new(),
+            materials: Materials { dictionaries: HashMap::new(), packs: PackReader::new(dir) },
         })
     }
 
@@ -232,7 +237,7 @@ impl<'a> Repairer<'a> {
         let (dictionaries, written) =
             dictionary::repair(|key| read::setting(&txn, key), |key, value| write::set_setting(&txn, key, value))?;
         txn.commit()?;
-        (self.dictionaries, self.report.dictionaries_restored) = (dictionaries, written);
+        (self.materials.dictionaries, self.report.dictionaries_restored) = (dictionaries, written);
         Ok(())
     }
 
@@ -254,7 +259,7 @@ impl<'a> Repairer<'a> {
                 while let Some(row) = rows.next()? {
                     self.report.chunks += 1;
                     let id = uint(row, 0)?;
-                    let Some((original_size, stored_size)) = sound_chunk(row, &self.dictionaries) else {
+                    let Some((original_size, stored_size)) = sound_chunk(row, &self.materials) else {
                         damaged.push((id, row.get::<_, Option<Digest>>(1).ok().flatten().unwrap_or_default()));
                         continue;
                     };
@@ -301,7 +306,7 @@ impl<'a> Repairer<'a> {
                 continue;
             }
             let header = block.header();
-            let content = content_state(self.connection, leaf_index, header.original_size, &self.dictionaries)?;
+            let content = content_state(self.connection, leaf_index, header.original_size, &self.materials)?;
             if let Content::ListLost { payload_id } = content {
                 let txn = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
                 set_aside(&txn, payload_id)?;
@@ -458,21 +463,31 @@ impl<'a> Repairer<'a> {
 }
 
 /// Original and stored size of a chunk whose bytes are its content.
-fn sound_chunk(row: &rusqlite::Row<'_>, dictionaries: &Dictionaries) -> Option<(u64, u64)> {
+fn sound_chunk(row: &rusqlite::Row<'_>, materials: &Materials) -> Option<(u64, u64)> {
     let hash: Digest = row.get(1).ok()?;
-    let plain = plain_chunk(row, dictionaries)?;
-    let stored_size = row.get_ref(4).ok()?.as_blob().ok()?.len() as u64;
-    (*blake3::hash(&plain).as_bytes() == hash).then_some((plain.len() as u64, stored_size))
+    let plain = plain_chunk(row, materials)?;
+    (*blake3::hash(&plain).as_bytes() == hash).then(|| (plain.len() as u64, stored_size(row)))
 }
 
 /// The plaintext of a row with compression, size and bytes from its third column on.
-fn plain_chunk(row: &rusqlite::Row<'_>, dictionaries: &Dictionaries) -> Option<Vec<u8>> {
-    let compression = Compression::from_code(row.get(2).ok()?)?;
+fn plain_chunk(row: &rusqlite::Row<'_>, materials: &Materials) -> Option<Vec<u8>> {
+    let code = row.get(2).ok()?;
     let original_size: u32 = row.get(3).ok()?;
     // No chunk of any configuration is larger: a size that lies takes no memory.
     let original_size = (original_size <= CHUNK_BYTES_LIMIT).then_some(original_size)?;
-    let find = |number| Ok(dictionaries.get(&number).cloned());
-    decompress(compression, row.get_ref(4).ok()?.as_blob().ok()?, original_size, find).ok()
+    let bytes = materials.packs.restore(&stored_of(code, row.get(4).ok()?)?).ok()?;
+    let find = |number| Ok(materials.dictionaries.get(&number).cloned());
+    decompress(compression_of(code)?, &bytes, original_size, find).ok()
+}
+
+/// How many bytes are stored of such a row's chunk, in it or in a pack.
+fn stored_size(row: &rusqlite::Row<'_>) -> u64 {
+    let stored = row.get(2).and_then(|code| Ok(stored_of(code, row.get(4)?)));
+    match stored {
+        Ok(Some(Stored::Here(bytes))) => bytes.len() as u64,
+        Ok(Some(Stored::Packed(place))) => u64::from(place.length),
+        Ok(None) | Err(_) => 0,
+    }
 }
 
 /// What is there of a block's content.
@@ -491,7 +506,7 @@ fn content_state(
     connection: &Connection,
     leaf_index: u64,
     original_size: u64,
-    dictionaries: &Dictionaries,
+    materials: &Materials,
 ) -> Result<Content> {
     let sql = "SELECT p.payload_id, p.kind, p.hash,
         EXISTS (SELECT 1 FROM payload_chunks c WHERE c.payload_id = p.payload_id),
@@ -508,9 +523,9 @@ fn content_state(
     };
     match kind {
         0 => Ok(Content::Whole),
-        1 => list_state(connection, id, &hash, original_size, dictionaries),
+        1 => list_state(connection, id, &hash, original_size, materials),
         // A list whose row says that it was removed, though nothing of it was.
-        2 if has_list && matches!(list_state(connection, id, &hash, original_size, dictionaries)?, Content::Whole) => {
+        2 if has_list && matches!(list_state(connection, id, &hash, original_size, materials)?, Content::Whole) => {
             connection.execute("UPDATE payloads SET kind = 1 WHERE payload_id = ?1", [int(id)])?;
             Ok(Content::Whole)
         }
@@ -525,7 +540,7 @@ fn list_state(
     payload_id: u64,
     hash: &Digest,
     original_size: u64,
-    dictionaries: &Dictionaries,
+    materials: &Materials,
 ) -> Result<Content> {
     let sql = "SELECT c.start_offset, p.hash, p.compression, p.original_size, p.bytes, p.kind FROM payload_chunks c
         LEFT JOIN payloads p ON p.payload_id = c.chunk_id WHERE c.payload_id = ?1 ORDER BY c.start_offset";
@@ -539,7 +554,7 @@ fn list_state(
             continue;
         }
         // Chunks were looked at before: those that are left are sound.
-        let Some(plain) = plain_chunk(row, dictionaries) else { return Ok(Content::ListLost { payload_id }) };
+        let Some(plain) = plain_chunk(row, materials) else { return Ok(Content::ListLost { payload_id }) };
         if !is_set_aside && row.get::<_, i64>(0)? != int(end) {
             return Ok(Content::ListLost { payload_id });
         }

@@ -1,7 +1,11 @@
 //! How numbers, hashes and parents stand in rows.
 
 use super::fault::{Fault, Result};
-use crate::backend::Hop;
+use crate::{
+    backend::Hop,
+    pack::{Place, Stored},
+};
+use pakit_primitives::Compression;
 use rusqlite::Row;
 
 /// A number below 2^63 as SQLite's signed one. Greater ones only come from callers who ask for what cannot be there, and
@@ -73,6 +77,22 @@ pub(super) fn decode_parents(leaf_index: u64, mut bytes: &[u8]) -> Result<Vec<u6
     }
     parents.reverse();
     Ok(parents)
+}
+
+/// What is added to a compression's code where a chunk's row holds its place in a pack.
+pub(super) const PACKED: u8 = 16;
+
+/// How a chunk's stored bytes are compressed, whether they stand in its row or not.
+pub(super) fn compression_of(code: u8) -> Option<Compression> {
+    Compression::from_code(code & !PACKED)
+}
+
+/// What a chunk's row says of its stored bytes.
+pub(super) fn stored_of(code: u8, bytes: Vec<u8>) -> Option<Stored> {
+    match code & PACKED {
+        0 => Some(Stored::Here(bytes)),
+        _ => Place::from_bytes(&bytes).map(Stored::Packed),
+    }
 }
 
 /// The first step of a way to genesis, from a block with these parents.

@@ -7,6 +7,7 @@
 //! | table | row | notes |
 //! |---|---|---|
 //! | `payloads` | a chunk or a content | `kind` 0: one chunk, with its stored bytes; 1: a list of chunks; 2: removed, only named by headers. A content of one chunk has that chunk's hash and is that chunk. `hash` is NULL while a content is being written. `refs` counts the rows of `payload_chunks` and `blocks` that name it, neither by a foreign key: with one, each deletion of a payload would scan these tables or need indexes over all of them. Numbers are never used twice, so that whoever read up to one number misses nothing by going on from there |
+//! | `packs` | a pack by its number: a file beside the database | `bytes`: up to where it counts. A chunk of kind 0 whose `compression` is 16 more than a code stands in a pack, and `bytes` of its row is its place: pack (u32), length (u32), offset (u64), little endian |
 //! | `payload_chunks` | a chunk's place in a list | `chunk_id` names a payload of kind 0, also where the writer named a list. |
 //! | `late_names` | a payload that got its hash after its row was written | tells of it whoever has read past that row |
 //! | `metadata` | a metadata map | by hash |
@@ -284,9 +285,18 @@ CREATE TABLE pins (
 CREATE INDEX payloads_removed ON payloads (payload_id, original_size) WHERE kind = 2;
 ";
 
+/// Larger chunks went into packs.
+const VERSION_3_PACKS: &str = "
+CREATE TABLE packs (
+    pack INTEGER PRIMARY KEY,
+    bytes INTEGER NOT NULL
+) STRICT;
+";
+
 fn to_version_3(txn: &Connection) -> Result<(), Fault> {
     txn.execute_batch(VERSION_3_BLOCKS)?;
-    Ok(txn.execute_batch(VERSION_3_REMOVAL)?)
+    txn.execute_batch(VERSION_3_REMOVAL)?;
+    Ok(txn.execute_batch(VERSION_3_PACKS)?)
 }
 
 /// Brings the file from `version` to [`VERSION`], in one transaction.
@@ -354,6 +364,7 @@ mod tests {
         assert_eq!(&digest(VERSION_2)[..16], "c5f6179d2994a69f", "a change needs a new migration");
         assert_eq!(&digest(VERSION_3_BLOCKS)[..16], "16841b7dc3582dc3", "a change needs a new migration");
         assert_eq!(&digest(VERSION_3_REMOVAL)[..16], "20d49d7c7a19bcf8", "a change needs a new migration");
+        assert_eq!(&digest(VERSION_3_PACKS)[..16], "", "a change needs a new migration");
         assert_eq!(VERSION, 3);
     }
 }

@@ -6,16 +6,20 @@ use super::{
     marks,
     parent_cache::ParentCache,
     read,
-    rows::{decode_parents, encode_parents, encode_way, from_bits, int, limit, time_key, uint},
+    rows::{PACKED, decode_parents, encode_parents, encode_way, from_bits, int, limit, time_key, uint},
     runs::Index,
 };
 use crate::{
     backend::{BackendError, Hop, StoredChunk, Totals},
+    pack::Place,
     plan::{BlockPlan, Known, ListPlan, ParentRow, PayloadKind, PayloadRow, Plan, node_number},
 };
 use pakit_primitives::{ContentHash, MetadataHash};
 use rusqlite::Connection;
-use std::{collections::HashSet, path::Path};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    path::Path,
+};
 
 /// Rows that one transaction of the clearing away deletes at most.
 const CLEARED_ROWS_MAX: usize = 4096;
@@ -99,11 +103,20 @@ pub(super) fn place_in_tile(level: u32, index: u64) -> Option<usize> {
     Some((lower + index as usize % width) * 32)
 }
 
+/// Where those chunks of a plan stand that are in packs, by the numbers of their payloads.
+pub(super) type Places = HashMap<u64, Place>;
+
 /// Writes all that a plan says. Parents of foreign keys come first.
-pub(super) fn apply(connection: &Connection, plan: &Plan, derived: &Derived, additions: &Additions) -> Result<()> {
-    insert_chunks(connection, plan)?;
+pub(super) fn apply(
+    connection: &Connection,
+    plan: &Plan,
+    places: &Places,
+    derived: &Derived,
+    additions: &Additions,
+) -> Result<()> {
+    insert_chunks(connection, plan, places)?;
     for (id, chunk) in &plan.restored {
-        restore_chunk(connection, *id, chunk)?;
+        restore_chunk(connection, *id, chunk, places.get(id))?;
     }
     for (id, hash, original_size) in &plan.absent {
         let refs = plan.refs.get(id).copied().unwrap_or_default();
@@ -158,30 +171,43 @@ const INSERT_PAYLOAD: &str = "INSERT INTO payloads
     (payload_id, kind, refs, compression, original_size, stored_size, hash, bytes)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 
-fn insert_chunks(connection: &Connection, plan: &Plan) -> Result<()> {
+fn insert_chunks(connection: &Connection, plan: &Plan, places: &Places) -> Result<()> {
     let mut rows = connection.prepare_cached(INSERT_PAYLOAD)?;
     for (id, chunk) in &plan.chunks {
         // With its references at once: a row without any enters an index that it leaves again when it gets one.
         let refs = plan.refs.get(id).copied().unwrap_or_default();
+        let place = places.get(id).map(|place| place.to_bytes());
         rows.execute((
             int(*id),
             0,
             int(refs),
-            chunk.compression.code(),
+            code(chunk, place.is_some()),
             chunk.original_size,
             int(chunk.bytes.len() as u64),
             chunk.chunk_hash.as_bytes(),
-            &chunk.bytes,
+            place.as_ref().map_or(chunk.bytes.as_slice(), |place| place),
         ))?;
     }
     Ok(())
 }
 
-fn restore_chunk(connection: &Connection, id: u64, chunk: &StoredChunk) -> Result<()> {
+fn code(chunk: &StoredChunk, is_packed: bool) -> u8 {
+    chunk.compression.code() | if is_packed { PACKED } else { 0 }
+}
+
+fn restore_chunk(connection: &Connection, id: u64, chunk: &StoredChunk, place: Option<&Place>) -> Result<()> {
     let sql = "UPDATE payloads SET kind = 0, compression = ?2, original_size = ?3, stored_size = ?4, bytes = ?5
         WHERE payload_id = ?1";
     let sizes = (chunk.original_size, int(chunk.bytes.len() as u64));
-    change(connection, sql, (int(id), chunk.compression.code(), sizes.0, sizes.1, &chunk.bytes))
+    let place = place.map(|place| place.to_bytes());
+    let bytes = place.as_ref().map_or(chunk.bytes.as_slice(), |place| place);
+    change(connection, sql, (int(id), code(chunk, place.is_some()), sizes.0, sizes.1, bytes))
+}
+
+/// Up to where packs count from now on.
+pub(super) fn write_packs(connection: &Connection, packs: &BTreeMap<u32, u64>) -> Result<()> {
+    let sql = "INSERT INTO packs (pack, bytes) VALUES (?1, ?2) ON CONFLICT (pack) DO UPDATE SET bytes = excluded.bytes";
+    packs.iter().try_for_each(|(pack, bytes)| execute(connection, sql, (pack, int(*bytes))).map(|_| ()))
 }
 
 fn apply_list(connection: &Connection, plan: &Plan, id: u64, list: &ListPlan) -> Result<()> {

@@ -1,7 +1,7 @@
 //! The part of a repair that is about payloads whose row names another hash than that of the bytes it holds, though the bytes
 //! are what was put. Nothing is believed for it: the header that is put together with the bytes' hash has to have the block's.
 
-use super::{Content, Dictionaries, Repairer, content_state, name, plain_chunk};
+use super::{Content, Materials, Repairer, content_state, name, plain_chunk, stored_size};
 use crate::{
     backend::BackendError,
     block::DagBlock,
@@ -31,7 +31,7 @@ impl Repairer<'_> {
         let Some(id) = id else { return Ok(None) };
         let hash = match self.rehashed.get(&id) {
             Some(known) => Some(known.hash),
-            None => held_hash(self.connection, id, &self.dictionaries)?,
+            None => held_hash(self.connection, id, &self.materials)?,
         };
         let Some(hash) = hash else { return Ok(None) };
         match read::block_with(self.connection, leaf_index, &hash) {
@@ -64,7 +64,7 @@ impl Repairer<'_> {
                     txn.execute(sql, (int(*leaf_index), int(row)))?;
                 }
             }
-            let taken_back = take_back(&txn, id, row, &hash, &self.dictionaries)?;
+            let taken_back = take_back(&txn, id, row, &hash, &self.materials)?;
             txn.commit()?;
             self.report.rows_corrected += 1;
             if let Some(Taken { original_size, stored_size, named }) = taken_back {
@@ -100,7 +100,7 @@ impl Repairer<'_> {
 
     fn name_lost_content(&mut self, leaf_index: u64) -> Result<()> {
         let Some(block) = read::block(self.connection, leaf_index)? else { return Ok(()) };
-        let content = content_state(self.connection, leaf_index, block.header().original_size, &self.dictionaries)?;
+        let content = content_state(self.connection, leaf_index, block.header().original_size, &self.materials)?;
         if !matches!(content, Content::Whole) {
             name(&mut self.report.contents_lost, &mut self.report.contents_lost_count, block.block_hash());
         }
@@ -109,15 +109,15 @@ impl Repairer<'_> {
 }
 
 /// The hash of what a payload holds: its list of chunks, or what was set aside of it.
-fn held_hash(connection: &Connection, payload_id: u64, dictionaries: &Dictionaries) -> Result<Option<Digest>> {
+fn held_hash(connection: &Connection, payload_id: u64, materials: &Materials) -> Result<Option<Digest>> {
     let sql = "SELECT kind FROM payloads WHERE payload_id = ?1";
     match connection.query_row(sql, [int(payload_id)], |row| row.get::<_, i64>(0)).optional()? {
-        Some(1) => hash_of_list(connection, payload_id, dictionaries),
+        Some(1) => hash_of_list(connection, payload_id, materials),
         Some(2) => {
             let sql = "SELECT set_aside_id, hash, compression, original_size, bytes FROM set_aside
                 WHERE payload_id = ?1 ORDER BY set_aside_id DESC LIMIT 1";
             let plain = connection
-                .query_row(sql, [int(payload_id)], |row| Ok(plain_chunk(row, dictionaries)))
+                .query_row(sql, [int(payload_id)], |row| Ok(plain_chunk(row, materials)))
                 .optional()?
                 .flatten();
             Ok(plain.map(|plain| *blake3::hash(&plain).as_bytes()))
@@ -126,15 +126,14 @@ fn held_hash(connection: &Connection, payload_id: u64, dictionaries: &Dictionari
     }
 }
 
-fn hash_of_list(connection: &Connection, payload_id: u64, dictionaries: &Dictionaries) -> Result<Option<Digest>> {
+fn hash_of_list(connection: &Connection, payload_id: u64, materials: &Materials) -> Result<Option<Digest>> {
     let sql = "SELECT c.start_offset, p.hash, p.compression, p.original_size, p.bytes FROM payload_chunks c
         LEFT JOIN payloads p ON p.payload_id = c.chunk_id WHERE c.payload_id = ?1 ORDER BY c.start_offset";
     let mut select = connection.prepare_cached(sql)?;
     let mut rows = select.query([int(payload_id)])?;
     let (mut hasher, mut end) = (blake3::Hasher::new(), 0u64);
     while let Some(row) = rows.next()? {
-        let Some(plain) =
-            plain_chunk(row, dictionaries).filter(|_| row.get(0).is_ok_and(|start: i64| start == int(end)))
+        let Some(plain) = plain_chunk(row, materials).filter(|_| row.get(0).is_ok_and(|start: i64| start == int(end)))
         else {
             return Ok(None);
         };
@@ -158,13 +157,13 @@ fn take_back(
     payload_id: u64,
     row: u64,
     hash: &Digest,
-    dictionaries: &Dictionaries,
+    materials: &Materials,
 ) -> Result<Option<Taken>> {
     let sql = "SELECT set_aside_id, hash, compression, original_size, bytes FROM set_aside
         WHERE payload_id = ?1 ORDER BY set_aside_id DESC LIMIT 1";
     let found = txn.query_row(sql, [int(payload_id)], |row| {
-        let plain = plain_chunk(row, dictionaries).filter(|plain| blake3::hash(plain).as_bytes() == hash);
-        let stored_size = row.get_ref(4)?.as_blob().map_or(0, <[u8]>::len) as u64;
+        let plain = plain_chunk(row, materials).filter(|plain| blake3::hash(plain).as_bytes() == hash);
+        let stored_size = stored_size(row);
         let named = row.get::<_, Option<Digest>>(1).ok().flatten().unwrap_or_default();
         Ok(plain.map(|plain| (row.get::<_, i64>(0), plain.len() as u64, stored_size, named)))
     });

@@ -12,17 +12,17 @@ use pakit_primitives::{Compression, ContentHash, MetadataHash, hasher::Digest};
 /// First bytes of every record.
 const MAGIC: [u8; 4] = *b"PKTR";
 /// Bytes before the body.
-pub(super) const HEADER_BYTES: usize = 20;
+pub(crate) const HEADER_BYTES: usize = 20;
 /// Most bytes of a body as stored: the largest chunk that a repository can keep, and its entry.
-pub(super) const STORED_BYTES_MAX: u32 = (1 << 29) + (1 << 10);
+pub(crate) const STORED_BYTES_MAX: u32 = (1 << 29) + (1 << 10);
 /// Most bytes of a body that is compressed, as it was before.
-pub(super) const PLAIN_BYTES_MAX: u32 = 64 << 20;
+pub(crate) const PLAIN_BYTES_MAX: u32 = 64 << 20;
 /// Level of zstd for bodies that are compressed here: headers and lists, mostly hashes, gain nothing from a higher one.
 const ZSTD_LEVEL: i32 = 3;
 
 /// What a record holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// Chunks, as the repository keeps them.
     Chunks,
     /// A part of a content's list of chunks.
@@ -90,17 +90,17 @@ pub enum RecordError {
 
 /// A record's header.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct RecordHeader {
-    pub(super) kind: Kind,
+pub(crate) struct RecordHeader {
+    pub(crate) kind: Kind,
     is_compressed: bool,
-    pub(super) stored_len: u32,
+    pub(crate) stored_len: u32,
     plain_len: u32,
     checksum: u32,
     start: [u8; 16],
 }
 
 impl RecordHeader {
-    pub(super) fn parse(bytes: &[u8; HEADER_BYTES]) -> Result<Self, RecordError> {
+    pub(crate) fn parse(bytes: &[u8; HEADER_BYTES]) -> Result<Self, RecordError> {
         let [m0, m1, m2, m3, kind, form, zero0, zero1, lengths @ ..] = *bytes;
         if [m0, m1, m2, m3] != MAGIC {
             return Err(RecordError::Magic);
@@ -124,7 +124,7 @@ impl RecordHeader {
     }
 
     /// Checks the body against the checksum, and gives it as it was before compression.
-    pub(super) fn open(&self, body: Vec<u8>) -> Result<Vec<u8>, RecordError> {
+    pub(crate) fn open(&self, body: Vec<u8>) -> Result<Vec<u8>, RecordError> {
         if checksum(&self.start, &body) != self.checksum {
             return Err(RecordError::Checksum);
         }
@@ -144,7 +144,7 @@ fn checksum(start: &[u8; 16], body: &[u8]) -> u32 {
 }
 
 /// A record around a body: header and body as they are written.
-pub(super) fn seal(kind: Kind, plain: &[u8]) -> Result<([u8; HEADER_BYTES], Option<Vec<u8>>), RecordError> {
+pub(crate) fn seal(kind: Kind, plain: &[u8]) -> Result<([u8; HEADER_BYTES], Option<Vec<u8>>), RecordError> {
     let packed = match kind.is_compressed() {
         true => Some(zstd::bulk::compress(plain, ZSTD_LEVEL).map_err(|_| RecordError::Compression)?),
         false => None,
@@ -168,12 +168,12 @@ pub(super) fn seal(kind: Kind, plain: &[u8]) -> Result<([u8; HEADER_BYTES], Opti
 
 /// Writes numbers as LEB128, and byte strings with their length before them.
 #[derive(Default, Debug)]
-pub(super) struct Encoder {
-    pub(super) bytes: Vec<u8>,
+pub(crate) struct Encoder {
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Encoder {
-    pub(super) fn number(&mut self, mut value: u64) {
+    pub(crate) fn number(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.bytes.push(value as u8 | 0x80);
             value >>= 7;
@@ -187,7 +187,7 @@ impl Encoder {
     }
 
     /// Ascending numbers: how many, then each as the distance from the one before.
-    pub(super) fn ascending(&mut self, count: u64, numbers: impl Iterator<Item = u64>) {
+    pub(crate) fn ascending(&mut self, count: u64, numbers: impl Iterator<Item = u64>) {
         self.number(count);
         let mut before = 0;
         for number in numbers {
@@ -199,16 +199,16 @@ impl Encoder {
 
 /// Reads what [`Encoder`] wrote. Nothing is believed: what is not there is [`RecordError::Malformed`].
 #[derive(Debug)]
-pub(super) struct Decoder<'a> {
+pub(crate) struct Decoder<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Decoder<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
-    pub(super) fn number(&mut self) -> Result<u64, RecordError> {
+    pub(crate) fn number(&mut self) -> Result<u64, RecordError> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
             let (byte, rest) = self.rest.split_first().ok_or(RecordError::Malformed)?;
@@ -254,7 +254,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// Calls `each` with numbers that ascend strictly, the first of which may be 0.
-    pub(super) fn ascending(&mut self, mut each: impl FnMut(u64)) -> Result<u64, RecordError> {
+    pub(crate) fn ascending(&mut self, mut each: impl FnMut(u64)) -> Result<u64, RecordError> {
         let count = self.number()?;
         let mut before: Option<u64> = None;
         for _ in 0..count {
@@ -270,25 +270,25 @@ impl<'a> Decoder<'a> {
         Ok(count)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    pub(super) fn end(&self) -> Result<(), RecordError> {
+    pub(crate) fn end(&self) -> Result<(), RecordError> {
         if self.is_empty() { Ok(()) } else { Err(RecordError::Malformed) }
     }
 }
 
 /// Chunks on their way into a record: entries first, then all bytes.
 #[derive(Default, Debug)]
-pub(super) struct ChunkGroup {
+pub(crate) struct ChunkGroup {
     entries: Encoder,
     count: u64,
     bytes: Vec<u8>,
 }
 
 impl ChunkGroup {
-    pub(super) fn push(&mut self, number: u64, chunk: &StoredChunk) {
+    pub(crate) fn push(&mut self, number: u64, chunk: &StoredChunk) {
         self.count += 1;
         self.entries.number(number);
         self.entries.bytes.extend_from_slice(chunk.chunk_hash.as_bytes());
@@ -299,12 +299,12 @@ impl ChunkGroup {
     }
 
     /// Bytes that the record has so far, about.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.entries.bytes.len() + self.bytes.len()
     }
 
     /// The record's body; nothing is left here.
-    pub(super) fn take(&mut self) -> Vec<u8> {
+    pub(crate) fn take(&mut self) -> Vec<u8> {
         let mut body = Encoder::default();
         body.number(std::mem::take(&mut self.count));
         body.bytes.reserve(self.len());
@@ -316,16 +316,16 @@ impl ChunkGroup {
 
 /// A chunk in a record that was read.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ChunkEntry<'a> {
-    pub(super) number: u64,
-    pub(super) chunk_hash: ContentHash,
-    pub(super) compression: Compression,
-    pub(super) original_size: u32,
-    pub(super) bytes: &'a [u8],
+pub(crate) struct ChunkEntry<'a> {
+    pub(crate) number: u64,
+    pub(crate) chunk_hash: ContentHash,
+    pub(crate) compression: Compression,
+    pub(crate) original_size: u32,
+    pub(crate) bytes: &'a [u8],
 }
 
 /// Reads a record of [`Kind::Chunks`].
-pub(super) fn chunks<'a, E: From<RecordError>>(
+pub(crate) fn chunks<'a, E: From<RecordError>>(
     body: &'a [u8],
     mut each: impl FnMut(ChunkEntry<'a>) -> Result<(), E>,
 ) -> Result<(), E> {
@@ -355,32 +355,32 @@ fn chunk_entry<'a>(entries: &mut Decoder<'a>) -> Result<(ChunkEntry<'a>, u32), R
 
 /// A part of a list.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct ListPart {
+pub(crate) struct ListPart {
     /// Number of the list's payload.
-    pub(super) number: u64,
-    pub(super) content_hash: ContentHash,
-    pub(super) compression: Compression,
+    pub(crate) number: u64,
+    pub(crate) content_hash: ContentHash,
+    pub(crate) compression: Compression,
     /// Of the whole.
-    pub(super) original_size: u64,
+    pub(crate) original_size: u64,
     /// Whether the list begins with this part.
-    pub(super) is_first: bool,
+    pub(crate) is_first: bool,
     /// Whether it ends with it.
-    pub(super) is_last: bool,
-    pub(super) chunks: Vec<PartChunk>,
+    pub(crate) is_last: bool,
+    pub(crate) chunks: Vec<PartChunk>,
 }
 
 /// A chunk that a part of a list names. Its offset follows from those before it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct PartChunk {
-    pub(super) number: u64,
-    pub(super) chunk_hash: ContentHash,
-    pub(super) original_size: u32,
+pub(crate) struct PartChunk {
+    pub(crate) number: u64,
+    pub(crate) chunk_hash: ContentHash,
+    pub(crate) original_size: u32,
     /// Stored bytes when the list was copied.
-    pub(super) stored_size: u64,
+    pub(crate) stored_size: u64,
 }
 
 impl ListPart {
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut body = Encoder::default();
         body.number(self.number);
         body.bytes.push(u8::from(self.is_first) | u8::from(self.is_last) << 1);
@@ -397,7 +397,7 @@ impl ListPart {
         body.bytes
     }
 
-    pub(super) fn decode(body: &[u8]) -> Result<Self, RecordError> {
+    pub(crate) fn decode(body: &[u8]) -> Result<Self, RecordError> {
         let mut from = Decoder::new(body);
         let (number, flags) = (from.number()?, from.byte()?);
         if flags > 3 {
@@ -423,7 +423,7 @@ impl ListPart {
 
 /// What stands in a record of blocks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum BlockEntry<'a> {
+pub(crate) enum BlockEntry<'a> {
     /// A metadata map that the next block names.
     Metadata(MetadataHash, &'a [u8]),
     /// A block: the number of its content's payload, and its header's bytes.
@@ -431,24 +431,24 @@ pub(super) enum BlockEntry<'a> {
 }
 
 impl Encoder {
-    pub(super) fn metadata(&mut self, hash: &MetadataHash, map: &[u8]) {
+    pub(crate) fn metadata(&mut self, hash: &MetadataHash, map: &[u8]) {
         self.bytes.push(0);
         self.bytes.extend_from_slice(hash.as_bytes());
         self.byte_string(map);
     }
 
-    pub(super) fn block(&mut self, payload: u64, header: &[u8]) {
+    pub(crate) fn block(&mut self, payload: u64, header: &[u8]) {
         self.bytes.push(1);
         self.number(payload);
         self.byte_string(header);
     }
 
-    pub(super) fn setting(&mut self, key: &str, value: &[u8]) {
+    pub(crate) fn setting(&mut self, key: &str, value: &[u8]) {
         self.byte_string(key.as_bytes());
         self.byte_string(value);
     }
 
-    pub(super) fn note(&mut self, note: &Note) {
+    pub(crate) fn note(&mut self, note: &Note) {
         let kind = match note.kind {
             NoteKind::Binding => 0,
             NoteKind::Extrinsic => 1,
@@ -462,7 +462,7 @@ impl Encoder {
 }
 
 impl<'a> Decoder<'a> {
-    pub(super) fn block_entry(&mut self) -> Result<BlockEntry<'a>, RecordError> {
+    pub(crate) fn block_entry(&mut self) -> Result<BlockEntry<'a>, RecordError> {
         match self.byte()? {
             0 => Ok(BlockEntry::Metadata(MetadataHash::new(self.digest()?), self.byte_string()?)),
             1 => Ok(BlockEntry::Block(self.number()?, self.byte_string()?)),
@@ -470,12 +470,12 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    pub(super) fn setting(&mut self) -> Result<(&'a str, &'a [u8]), RecordError> {
+    pub(crate) fn setting(&mut self) -> Result<(&'a str, &'a [u8]), RecordError> {
         let key = std::str::from_utf8(self.byte_string()?).map_err(|_| RecordError::Malformed)?;
         Ok((key, self.byte_string()?))
     }
 
-    pub(super) fn note(&mut self) -> Result<Note, RecordError> {
+    pub(crate) fn note(&mut self) -> Result<Note, RecordError> {
         let kind = match self.byte()? {
             0 => NoteKind::Binding,
             1 => NoteKind::Extrinsic,

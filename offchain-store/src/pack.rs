@@ -1,0 +1,339 @@
+//! Packs: files beside the database that hold the larger chunks.
+//!
+//! A chunk of some KiB in a row of the database is written twice, to the write-ahead log and from there to pages that it
+//! rarely fills. In a pack it is written once, to its last byte. A pack is a sequence of records that say themselves what they
+//! hold (`record.rs`), so that the rows that name its chunks can be made anew from it.
+//!
+//! A pack only grows, and counts up to the length that the database tells. What stands beyond was never acknowledged: the
+//! next commit writes over it. Whoever commits waits for the pack before the database: what a row names is on the disk.
+
+use crate::{
+    backend::{BackendError, StoredChunk},
+    record::{self, ChunkGroup, HEADER_BYTES, Kind, RecordError},
+};
+use lru::LruCache;
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io,
+    num::NonZeroUsize,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Chunks of at least so many stored bytes stand in packs. Measured: below, the entry in the pack costs more than the page
+/// of the database that is not filled.
+pub(crate) const PACKED_BYTES_MIN: usize = 2 << 10;
+/// A pack takes no further record from this length on.
+const PACK_BYTES_MAX: u64 = 512 << 20;
+/// Bytes of chunks after which a record ends.
+const RECORD_BYTES: usize = 1 << 20;
+/// The folder of the packs, within the repository's.
+pub(crate) const FOLDER: &str = "packs";
+/// First bytes of a pack, before its number.
+const MAGIC: [u8; 8] = *b"PKTPACK1";
+/// Bytes before the first record.
+pub(crate) const PACK_HEADER_BYTES: u64 = 16;
+/// Chunks up to this length are read without a look at the file's length.
+const UNCHECKED_BYTES_MAX: u32 = 1 << 20;
+/// Packs that are open for reading at once.
+const OPEN_FILES_MAX: NonZeroUsize = NonZeroUsize::new(64).unwrap();
+
+/// Where the stored bytes of a chunk stand.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Place {
+    pub(crate) pack: u32,
+    pub(crate) offset: u64,
+    pub(crate) length: u32,
+}
+
+/// Bytes of a place in a row.
+const PLACE_BYTES: usize = 16;
+
+impl Place {
+    /// As a row keeps it: pack, length and offset, little endian.
+    pub(crate) fn to_bytes(self) -> [u8; PLACE_BYTES] {
+        let mut bytes = [0; PLACE_BYTES];
+        bytes[..4].copy_from_slice(&self.pack.to_le_bytes());
+        bytes[4..8].copy_from_slice(&self.length.to_le_bytes());
+        bytes[8..].copy_from_slice(&self.offset.to_le_bytes());
+        bytes
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (pack, rest) = bytes.split_first_chunk::<4>()?;
+        let (length, offset) = rest.split_first_chunk::<4>()?;
+        let offset = u64::from_le_bytes(offset.try_into().ok()?);
+        Some(Self { pack: u32::from_le_bytes(*pack), offset, length: u32::from_le_bytes(*length) })
+    }
+}
+
+/// A chunk's stored bytes, or where they stand.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Stored {
+    Here(Vec<u8>),
+    Packed(Place),
+}
+
+/// Up to where packs are written: the last one's number and its length. (0, 0) before there is any.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct End {
+    pub(crate) pack: u32,
+    pub(crate) bytes: u64,
+}
+
+/// The pack of a number.
+pub(crate) fn path(repository: &Path, pack: u32) -> PathBuf {
+    repository.join(FOLDER).join(format!("{pack:08}.pack"))
+}
+
+/// Numbers and lengths of the packs that are there.
+pub(crate) fn list(repository: &Path) -> io::Result<BTreeMap<u32, u64>> {
+    let mut found = BTreeMap::new();
+    let entries = match fs::read_dir(repository.join(FOLDER)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let number = name.to_str().and_then(|name| name.strip_suffix(".pack")).filter(|digits| digits.len() == 8);
+        if let Some(number) = number.and_then(|digits| digits.parse().ok()) {
+            found.insert(number, entry.metadata()?.len());
+        }
+    }
+    Ok(found)
+}
+
+/// Appends chunks, for the one writer of a repository.
+#[derive(Debug)]
+pub(crate) struct PackWriter {
+    repository: PathBuf,
+    /// Up to where everything is committed.
+    end: End,
+    /// Up to where this batch has written.
+    next: End,
+    /// Lengths of the packs that this batch has written to.
+    changed: BTreeMap<u32, u64>,
+    /// Whether the next record begins a pack.
+    is_ended: bool,
+    file: Option<File>,
+    /// Files that have to be on the disk before this batch may count.
+    unsynced: Vec<File>,
+    is_folder_unsynced: bool,
+    /// The packs that count, until what else there is was removed.
+    uncleared: Option<BTreeMap<u32, u64>>,
+}
+
+impl PackWriter {
+    /// Goes on behind the packs that count, given by their numbers with the lengths that count.
+    pub(crate) fn new(repository: &Path, committed: BTreeMap<u32, u64>) -> Self {
+        let end =
+            committed.last_key_value().map_or_else(End::default, |(pack, bytes)| End { pack: *pack, bytes: *bytes });
+        Self {
+            repository: repository.to_owned(),
+            end,
+            next: end,
+            changed: BTreeMap::new(),
+            is_ended: false,
+            file: None,
+            unsynced: Vec::new(),
+            is_folder_unsynced: false,
+            uncleared: Some(committed),
+        }
+    }
+
+    /// Removes what a writer left behind that died before it counted. With the first write and not before: whoever only looks
+    /// removes nothing.
+    fn clear(&mut self) -> io::Result<()> {
+        let Some(committed) = &self.uncleared else { return Ok(()) };
+        let mut is_whole = false;
+        for (number, bytes) in list(&self.repository)? {
+            if !committed.contains_key(&number) {
+                fs::remove_file(path(&self.repository, number))?;
+            } else if number == self.end.pack && bytes >= self.end.bytes {
+                File::options().write(true).open(path(&self.repository, number))?.set_len(self.end.bytes)?;
+                is_whole = true;
+            }
+        }
+        // A pack that lost its end is the audit's to tell of, and gets no more.
+        (self.is_ended, self.uncleared) = (!is_whole, None);
+        Ok(())
+    }
+
+    /// Writes chunks with the numbers of their payloads; gives their places, in order. They count when the database says so.
+    pub(crate) fn append<'a>(
+        &mut self,
+        chunks: impl Iterator<Item = (u64, &'a StoredChunk)>,
+    ) -> Result<Vec<Place>, PackError> {
+        let (mut places, mut group, mut lengths) = (Vec::new(), ChunkGroup::default(), Vec::new());
+        for (number, chunk) in chunks {
+            group.push(number, chunk);
+            // What a row can hold fits into 32 bits.
+            lengths.push(chunk.bytes.len() as u32);
+            if group.len() >= RECORD_BYTES {
+                self.write(&mut group, &mut lengths, &mut places)?;
+            }
+        }
+        self.write(&mut group, &mut lengths, &mut places)?;
+        Ok(places)
+    }
+
+    fn write(
+        &mut self,
+        group: &mut ChunkGroup,
+        lengths: &mut Vec<u32>,
+        places: &mut Vec<Place>,
+    ) -> Result<(), PackError> {
+        if lengths.is_empty() {
+            return Ok(());
+        }
+        self.clear()?;
+        let body = group.take();
+        let (header, _) = record::seal(Kind::Chunks, &body)?;
+        let (pack, at) = self.room()?;
+        let file = self.file.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        file.write_all_at(&header, at)?;
+        let start = at + HEADER_BYTES as u64;
+        file.write_all_at(&body, start)?;
+        self.next = End { pack, bytes: start + body.len() as u64 };
+        self.changed.insert(pack, self.next.bytes);
+        // The bytes stand at the record's end, in the order of the entries.
+        let mut offset = self.next.bytes - lengths.iter().map(|length| u64::from(*length)).sum::<u64>();
+        for length in lengths.drain(..) {
+            places.push(Place { pack, offset, length });
+            offset += u64::from(length);
+        }
+        Ok(())
+    }
+
+    /// The pack that the next record goes to, open, and where in it.
+    fn room(&mut self) -> io::Result<(u32, u64)> {
+        if self.next.pack == 0 || self.next.bytes >= PACK_BYTES_MAX || self.is_ended {
+            self.unsynced.extend(self.file.take());
+            return self.begin(self.next.pack + 1);
+        }
+        if self.file.is_none() {
+            self.file = Some(File::options().write(true).open(path(&self.repository, self.next.pack))?);
+        }
+        Ok((self.next.pack, self.next.bytes))
+    }
+
+    fn begin(&mut self, number: u32) -> io::Result<(u32, u64)> {
+        fs::create_dir_all(self.repository.join(FOLDER))?;
+        let file = File::options().write(true).create(true).truncate(true).open(path(&self.repository, number))?;
+        let mut header = [0; PACK_HEADER_BYTES as usize];
+        header[..8].copy_from_slice(&MAGIC);
+        header[8..12].copy_from_slice(&number.to_le_bytes());
+        file.write_all_at(&header, 0)?;
+        (self.file, self.is_folder_unsynced, self.is_ended) = (Some(file), true, false);
+        Ok((number, PACK_HEADER_BYTES))
+    }
+
+    /// Returns when everything appended is on the disk, unless nobody waits for disks: the packs of this batch with their lengths.
+    pub(crate) fn sync(&mut self, is_wanted: bool) -> io::Result<&BTreeMap<u32, u64>> {
+        if is_wanted && !self.changed.is_empty() {
+            for file in self.unsynced.iter().chain(&self.file) {
+                file.sync_data()?;
+            }
+            if self.is_folder_unsynced {
+                File::open(self.repository.join(FOLDER))?.sync_all()?;
+                File::open(&self.repository)?.sync_all()?;
+            }
+        }
+        Ok(&self.changed)
+    }
+
+    /// What was appended counts.
+    pub(crate) fn committed(&mut self) {
+        self.end = self.next;
+        self.is_folder_unsynced = false;
+        self.unsynced.clear();
+        self.changed.clear();
+    }
+
+    /// What was appended does not count, and will be written over.
+    pub(crate) fn forget(&mut self) {
+        if self.next.pack != self.end.pack {
+            // The packs that were begun are begun again.
+            self.file = None;
+        }
+        self.next = self.end;
+        self.unsynced.clear();
+        self.changed.clear();
+    }
+
+    /// Lets the next record begin a pack, so that all others can be looked through.
+    pub(crate) fn end_pack(&mut self) -> io::Result<()> {
+        self.clear()?;
+        self.is_ended = true;
+        Ok(())
+    }
+}
+
+/// Reads chunks, for any number of threads.
+#[derive(Debug)]
+pub(crate) struct PackReader {
+    repository: PathBuf,
+    files: Mutex<LruCache<u32, Arc<File>>>,
+}
+
+impl PackReader {
+    pub(crate) fn new(repository: &Path) -> Self {
+        Self { repository: repository.to_owned(), files: Mutex::new(LruCache::new(OPEN_FILES_MAX)) }
+    }
+
+    /// The bytes at a place. A length that lies finds the end of the file.
+    pub(crate) fn read(&self, place: Place) -> io::Result<Vec<u8>> {
+        let file = self.file(place.pack)?;
+        // Asked for only where much memory is at stake: a length that lies takes none.
+        if place.length > UNCHECKED_BYTES_MAX
+            && place.offset.saturating_add(u64::from(place.length)) > file.metadata()?.len()
+        {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let mut bytes = vec![0; place.length as usize];
+        file.read_exact_at(&mut bytes, place.offset)?;
+        Ok(bytes)
+    }
+
+    /// A chunk's stored bytes, wherever they stand.
+    pub(crate) fn restore(&self, stored: &Stored) -> Result<Vec<u8>, BackendError> {
+        let place = match stored {
+            Stored::Here(bytes) => return Ok(bytes.clone()),
+            Stored::Packed(place) => place,
+        };
+        self.read(*place).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => BackendError::Damaged(format!("pack {} is missing", place.pack)),
+            io::ErrorKind::UnexpectedEof => BackendError::Damaged(format!("pack {} is cut off", place.pack)),
+            _ => BackendError::Io { path: path(&self.repository, place.pack), source },
+        })
+    }
+
+    fn file(&self, pack: u32) -> io::Result<Arc<File>> {
+        // Only whole entries are put in.
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = files.get(&pack) {
+            return Ok(file.clone());
+        }
+        let file = Arc::new(File::open(path(&self.repository, pack))?);
+        files.put(pack, file.clone());
+        Ok(file)
+    }
+}
+
+/// Why chunks could not be written to a pack.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PackError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+impl From<io::ErrorKind> for PackError {
+    fn from(kind: io::ErrorKind) -> Self {
+        Self::Io(kind.into())
+    }
+}
