@@ -106,6 +106,15 @@ pub(crate) fn list(repository: &Path) -> io::Result<BTreeMap<u32, u64>> {
     Ok(found)
 }
 
+/// Puts all packs on the disk, for whoever wrote them without waiting.
+pub(crate) fn sync_all(repository: &Path) -> io::Result<()> {
+    let packs = list(repository)?;
+    for number in packs.keys() {
+        File::open(path(repository, *number))?.sync_all()?;
+    }
+    if packs.is_empty() { Ok(()) } else { File::open(repository.join(FOLDER))?.sync_all() }
+}
+
 /// Appends chunks, for the one writer of a repository.
 #[derive(Debug)]
 pub(crate) struct PackWriter {
@@ -116,8 +125,8 @@ pub(crate) struct PackWriter {
     next: End,
     /// Lengths of the packs that this batch has written to.
     changed: BTreeMap<u32, u64>,
-    /// Whether the next record begins a pack.
-    is_ended: bool,
+    /// A pack that gets no more.
+    ended: Option<u32>,
     file: Option<File>,
     /// Files that have to be on the disk before this batch may count.
     unsynced: Vec<File>,
@@ -136,7 +145,7 @@ impl PackWriter {
             end,
             next: end,
             changed: BTreeMap::new(),
-            is_ended: false,
+            ended: None,
             file: None,
             unsynced: Vec::new(),
             is_folder_unsynced: false,
@@ -158,7 +167,7 @@ impl PackWriter {
             }
         }
         // A pack that lost its end is the audit's to tell of, and gets no more.
-        (self.is_ended, self.uncleared) = (!is_whole, None);
+        (self.ended, self.uncleared) = (Some(self.end.pack).filter(|_| !is_whole), None);
         Ok(())
     }
 
@@ -210,7 +219,7 @@ impl PackWriter {
 
     /// The pack that the next record goes to, open, and where in it.
     fn room(&mut self) -> io::Result<(u32, u64)> {
-        if self.next.pack == 0 || self.next.bytes >= PACK_BYTES_MAX || self.is_ended {
+        if self.next.pack == 0 || self.next.bytes >= PACK_BYTES_MAX || self.ended == Some(self.next.pack) {
             self.unsynced.extend(self.file.take());
             return self.begin(self.next.pack + 1);
         }
@@ -227,7 +236,7 @@ impl PackWriter {
         header[..8].copy_from_slice(&MAGIC);
         header[8..12].copy_from_slice(&number.to_le_bytes());
         file.write_all_at(&header, 0)?;
-        (self.file, self.is_folder_unsynced, self.is_ended) = (Some(file), true, false);
+        (self.file, self.is_folder_unsynced) = (Some(file), true);
         Ok((number, PACK_HEADER_BYTES))
     }
 
@@ -267,7 +276,7 @@ impl PackWriter {
     /// Lets the next record begin a pack, so that all others can be looked through.
     pub(crate) fn end_pack(&mut self) -> io::Result<()> {
         self.clear()?;
-        self.is_ended = true;
+        self.ended = Some(self.next.pack);
         Ok(())
     }
 }
@@ -335,5 +344,102 @@ pub(crate) enum PackError {
 impl From<io::ErrorKind> for PackError {
     fn from(kind: io::ErrorKind) -> Self {
         Self::Io(kind.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use pakit_primitives::{Compression, ContentHash};
+
+    fn chunk(number: u8, length: usize) -> StoredChunk {
+        let bytes = vec![number; length];
+        let chunk_hash = ContentHash::new(*blake3::hash(&bytes).as_bytes());
+        StoredChunk { chunk_hash, compression: Compression::None, original_size: length as u32, bytes }
+    }
+
+    fn append(writer: &mut PackWriter, chunks: &[StoredChunk]) -> Vec<Place> {
+        writer.append(chunks.iter().enumerate().map(|(number, chunk)| (number as u64, chunk))).unwrap()
+    }
+
+    #[test]
+    fn chunks_come_back_from_their_places_across_records_and_packs() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = PackWriter::new(folder.path(), BTreeMap::new());
+        let chunks: Vec<StoredChunk> = (1..20).map(|number| chunk(number, usize::from(number) * 20_000)).collect();
+        let mut places = append(&mut writer, &chunks[..10]);
+        writer.end_pack().unwrap();
+        places.extend(append(&mut writer, &chunks[10..]));
+        let packs = writer.sync(true).unwrap().clone();
+        assert_eq!(packs.keys().copied().collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(packs, list(folder.path()).unwrap());
+        let reader = PackReader::new(folder.path());
+        for (chunk, place) in chunks.iter().zip(places) {
+            assert_eq!(Place::from_bytes(&place.to_bytes()), Some(place));
+            assert_eq!(reader.read(place).unwrap(), chunk.bytes);
+        }
+    }
+
+    #[test]
+    fn what_did_not_count_is_written_over_and_what_a_dead_writer_left_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = PackWriter::new(folder.path(), BTreeMap::new());
+        let kept = append(&mut writer, &[chunk(1, 5_000)])[0];
+        let committed = writer.sync(true).unwrap().clone();
+        writer.committed();
+        let given_up = append(&mut writer, &[chunk(2, 5_000)])[0];
+        writer.end_pack().unwrap();
+        append(&mut writer, &[chunk(3, 5_000)]);
+        writer.forget();
+        assert_eq!(append(&mut writer, &[chunk(4, 5_000)])[0].pack, 2);
+        writer.forget();
+        drop(writer);
+        assert_eq!(list(folder.path()).unwrap().len(), 2);
+
+        let mut writer = PackWriter::new(folder.path(), committed.clone());
+        assert_eq!(list(folder.path()).unwrap().len(), 2, "whoever only looks removes nothing");
+        let next = append(&mut writer, &[chunk(5, 5_000)])[0];
+        assert_eq!(next, given_up);
+        assert_eq!(list(folder.path()).unwrap().len(), 1);
+        let reader = PackReader::new(folder.path());
+        assert_eq!(reader.read(kept).unwrap(), vec![1; 5_000]);
+        assert_eq!(reader.read(next).unwrap(), vec![5; 5_000]);
+    }
+
+    #[test]
+    fn a_pack_that_lost_its_end_gets_no_more_and_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = PackWriter::new(folder.path(), BTreeMap::new());
+        let place = append(&mut writer, &[chunk(1, 50_000)])[0];
+        let committed = writer.sync(true).unwrap().clone();
+        drop(writer);
+        File::options().write(true).open(path(folder.path(), 1)).unwrap().set_len(10_000).unwrap();
+        let reader = PackReader::new(folder.path());
+        assert_eq!(
+            reader.restore(&Stored::Packed(place)).unwrap_err().to_string(),
+            "the repository is damaged: pack 1 is cut off"
+        );
+        let mut writer = PackWriter::new(folder.path(), committed);
+        assert_eq!(append(&mut writer, &[chunk(2, 50_000)])[0].pack, 2);
+        assert_eq!(list(folder.path()).unwrap()[&1], 10_000, "what is left is left");
+        fs::remove_file(path(folder.path(), 1)).unwrap();
+        let error = PackReader::new(folder.path()).restore(&Stored::Packed(place)).unwrap_err();
+        assert_eq!(error.to_string(), "the repository is damaged: pack 1 is missing");
+        let lies = Place { length: u32::MAX, ..place };
+        assert!(reader.read(lies).is_err(), "a length that lies takes no memory");
+    }
+
+    #[test]
+    fn the_bytes_of_a_pack_are_frozen() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = PackWriter::new(folder.path(), BTreeMap::new());
+        append(&mut writer, &[chunk(7, 3), chunk(8, 2)]);
+        let bytes = fs::read(path(folder.path(), 1)).unwrap();
+        assert_eq!(&bytes[..16], b"PKTPACK1\x01\0\0\0\0\0\0\0");
+        assert_eq!(&bytes[16..20], b"PKTR");
+        assert_eq!(&bytes[bytes.len() - 5..], [7, 7, 7, 8, 8]);
+        assert_eq!(&blake3::hash(&bytes).to_hex()[..16], "eeb1cbbe4c06c318");
     }
 }

@@ -13,18 +13,20 @@ use super::{
     survey::{Checks, Series, Survey, check_presence, read_all, settle},
 };
 use crate::{
-    backend::{ChunkRef, NewContent, PayloadInfo, StagingId, StoredChunk, WriteBatch},
+    backend::{BackendError, ChunkRef, NewContent, PayloadInfo, StagingId, StoredChunk, WriteBatch},
     block::DagBlock,
     bulk::{BulkBackend, NoteKind},
     log::{LogAppender, LogReader},
+    pack,
     record::{BlockEntry, Decoder, Kind, ListPart, RecordError, chunks},
-    sqlite::{Options, SqliteBackend},
+    sqlite::{Options, SqliteBackend, repair::learn_marks},
 };
 use pakit_primitives::{Head, MetadataHash};
 use std::{
     fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// Bytes of chunks in one batch.
@@ -34,7 +36,7 @@ const BATCH_ROWS: usize = 8_192;
 /// Named by the process that restores, and held locked by it.
 const LOCK: &str = "restoring.lock";
 /// Files that a restore that was killed may have left.
-const LEFT_OVER: [&str; 10] = [
+const LEFT_OVER: [&str; 11] = [
     LOCK,
     "lock",
     "pakit.db",
@@ -45,6 +47,7 @@ const LEFT_OVER: [&str; 10] = [
     "pakit.db.new-wal",
     "pakit.db.new-shm",
     "pakit.db.new-journal",
+    pack::FOLDER,
 ];
 
 /// Which state of the repository is meant.
@@ -88,7 +91,11 @@ pub fn restore(
     let workplace = Workplace::take(target)?;
     let backend = SqliteBackend::create_to_fill(&workplace.dir, options)?;
     let restored = source.recover(&backend, &survey, progress)?;
-    backend.filled(options)?;
+    // What was forgotten and pinned follows from the audit blocks in the log.
+    let backend = Arc::new(backend);
+    learn_marks(&backend)?;
+    let in_use = || BackendError::Locked(workplace.dir.clone());
+    Arc::into_inner(backend).ok_or_else(in_use)?.filled(options)?;
     workplace.finish(target)?;
     Ok(restored)
 }
@@ -411,7 +418,8 @@ impl Workplace {
         }
         for name in LEFT_OVER.iter().filter(|name| **name != LOCK) {
             let path = dir.join(name);
-            match fs::remove_file(&path) {
+            let removed = if *name == pack::FOLDER { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            match removed {
                 Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(failed(&path, source)),
                 _ => {}
             }
@@ -425,6 +433,7 @@ impl Workplace {
         let database = self.dir.join("pakit.db");
         let synced = File::options().read(true).write(true).open(&database).and_then(|file| file.sync_all());
         synced.map_err(|source| failed(&database, source))?;
+        pack::sync_all(&self.dir).map_err(|source| failed(&self.dir.join(pack::FOLDER), source))?;
         sync_dir(&self.dir)?;
         // Replaces an empty folder and nothing else.
         fs::rename(&self.dir, target).map_err(|source| match source.kind() {

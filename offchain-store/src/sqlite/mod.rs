@@ -604,7 +604,10 @@ impl DagBackend for SqliteBackend {
     }
 
     fn check_indexes(&self, are_blocks_lost: bool) -> Answer<()> {
-        self.ask(|connection, derived| derived.check(connection, are_blocks_lost))
+        self.ask(|connection, derived| {
+            packs::check(&self.dir, &read::packs(connection)?)?;
+            derived.check(connection, are_blocks_lost)
+        })
     }
 }
 

@@ -1,0 +1,148 @@
+//! Larger chunks stand in packs: they are found, removed, moved, missed and repaired like all others.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use offchain_store::{
+    Config, InitOptions, StorageEngine,
+    check::{Depth, check},
+    config::Overrides,
+    engine::Access,
+    sqlite::{compact::compact, repair::repair},
+};
+use pakit_primitives::BlockHash;
+use std::{
+    fs,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+};
+
+fn content(number: u64, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    blake3::Hasher::new().update(&number.to_le_bytes()).finalize_xof().fill(&mut bytes);
+    bytes
+}
+
+struct Repository {
+    _folder: tempfile::TempDir,
+    path: PathBuf,
+    blocks: Vec<(BlockHash, Vec<u8>)>,
+}
+
+/// Contents below and above what goes into packs, and of several chunks.
+fn repository() -> Repository {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("repository");
+    let config = Config { chunk_bytes: 64 << 10, ..Config::default() };
+    let (engine, _) = StorageEngine::init(&path, &InitOptions::default(), config).unwrap();
+    let lengths = [0, 1, 2_000, 2_047, 2_048, 2_049, 5_000, 60_000, 64 << 10, (64 << 10) + 1, 700_000];
+    let blocks = (0..).zip(lengths).map(|(number, length)| {
+        let content = content(number, length);
+        let stored = engine.store(std::io::Cursor::new(content.clone()), None).unwrap();
+        (stored.block.block_hash(), content)
+    });
+    let blocks = blocks.collect();
+    Repository { _folder: folder, path, blocks }
+}
+
+fn open(path: &Path) -> StorageEngine {
+    StorageEngine::open(path, Access::Write, &Overrides::default()).unwrap()
+}
+
+fn problems(path: &Path) -> Vec<String> {
+    let engine = StorageEngine::open(path, Access::Read, &Overrides::default()).unwrap();
+    let report = check(engine.backend().as_ref(), Depth::Full, &mut |_, _| ControlFlow::Continue(())).unwrap();
+    report.problems.iter().map(ToString::to_string).collect()
+}
+
+fn pack(path: &Path, number: u32) -> PathBuf {
+    path.join("packs").join(format!("{number:08}.pack"))
+}
+
+#[test]
+fn contents_of_all_sizes_come_back_and_only_the_larger_ones_stand_in_packs() {
+    let Repository { path, blocks, .. } = &repository();
+    let engine = open(path);
+    for (block, content) in blocks {
+        assert!(*engine.retrieve(block).unwrap() == **content);
+    }
+    let in_packs = fs::metadata(pack(path, 1)).unwrap().len();
+    let larger: usize = blocks.iter().map(|(_, content)| content.len()).filter(|length| *length >= 2_048).sum();
+    assert!((larger as u64..larger as u64 + 4_096).contains(&in_packs), "{in_packs} bytes for {larger}");
+    drop(engine);
+    assert!(problems(path).is_empty());
+}
+
+#[test]
+fn a_flipped_bit_anywhere_in_a_pack_is_never_served_and_found_by_a_full_check() {
+    let Repository { path, blocks, .. } = &repository();
+    let sound = fs::read(pack(path, 1)).unwrap();
+    // Every 997th byte, and all of the pack's and the first record's header.
+    for at in (0..60).chain((60..sound.len()).step_by(997 * 7)) {
+        let mut damaged = sound.clone();
+        damaged[at] ^= 1 << (at % 8);
+        fs::write(pack(path, 1), &damaged).unwrap();
+        let engine = StorageEngine::open(path, Access::Read, &Overrides::default()).unwrap();
+        let mut refused = 0;
+        for (block, content) in blocks {
+            match engine.retrieve(block) {
+                Ok(got) => assert!(*got == **content, "byte {at} was served"),
+                Err(_) => refused += 1,
+            }
+        }
+        drop(engine);
+        assert!(refused > 0 || is_beside_chunks(&sound, at), "byte {at}");
+        assert_eq!(problems(path).is_empty(), refused == 0, "byte {at}");
+    }
+}
+
+/// Headers and entries of records are only read when an index is made anew from them.
+fn is_beside_chunks(pack: &[u8], at: usize) -> bool {
+    let starts = pack.windows(4).enumerate().filter(|(_, bytes)| *bytes == b"PKTR").map(|(start, _)| start);
+    // A header and at most a handful of entries in this test.
+    at < 16 || starts.into_iter().any(|start| (start..start + 1_200).contains(&at))
+}
+
+#[test]
+fn a_missing_pack_is_named_and_a_repair_says_which_contents_are_lost() {
+    let Repository { path, blocks, .. } = &repository();
+    let away = path.join("away");
+    fs::rename(pack(path, 1), &away).unwrap();
+    let engine = StorageEngine::open(path, Access::Read, &Overrides::default()).unwrap();
+    assert!(engine.retrieve(&blocks[6].0).unwrap_err().to_string().contains("pack 1 is missing"));
+    assert!(*engine.retrieve(&blocks[2].0).unwrap() == *blocks[2].1);
+    drop(engine);
+    assert!(problems(path).iter().any(|problem| problem.contains("pack 1 is missing")));
+    let report = repair(path, &Config::default().database_options(), &mut |_, _| {}).unwrap();
+    assert_eq!(report.contents_lost_count, 7);
+    // Put again, they are there again.
+    let engine = open(path);
+    for (block, content) in blocks {
+        engine.store(std::io::Cursor::new(content.clone()), None).unwrap();
+        assert!(*engine.retrieve(block).unwrap() == **content);
+    }
+}
+
+#[test]
+fn compacting_moves_what_is_named_out_of_sparse_packs_and_removes_those() {
+    let Repository { path, blocks, .. } = &repository();
+    let before = fs::metadata(pack(path, 1)).unwrap().len();
+    // The largest content is lost as a damaged one, and its chunks are no longer named.
+    let mut bytes = fs::read(pack(path, 1)).unwrap();
+    let end = bytes.len();
+    bytes[end - 690_000..].iter_mut().step_by(1_000).for_each(|byte| *byte ^= 1);
+    fs::write(pack(path, 1), bytes).unwrap();
+    repair(path, &Config::default().database_options(), &mut |_, _| {}).unwrap();
+    let reader = StorageEngine::open(path, Access::Read, &Overrides::default()).unwrap();
+    assert!(*reader.retrieve(&blocks[7].0).unwrap() == *blocks[7].1);
+    let done = compact(path, &Config::default().database_options(), &|_, _| {}).unwrap();
+    assert!(done.bytes_after < done.bytes_before);
+    assert!(!pack(path, 1).exists());
+    assert!(fs::metadata(pack(path, 2)).unwrap().len() < before / 2);
+    // The reader had the old pack in view.
+    for (block, content) in &blocks[..10] {
+        assert!(*reader.retrieve(block).unwrap() == **content);
+        assert!(*open(path).retrieve(block).unwrap() == **content);
+    }
+    let again = compact(path, &Config::default().database_options(), &|_, _| {}).unwrap();
+    assert_eq!(again.bytes_before, again.bytes_after);
+}
