@@ -14,17 +14,18 @@ use super::{
     survey::{Checks, Series, Survey, check_presence, read_all, settle},
 };
 use crate::{
-    backend::{ChunkRef, NewContent, PayloadInfo, StagingId, StoredChunk, WriteBatch},
+    backend::{BackendError, ChunkRef, NewContent, PayloadInfo, StagingId, StoredChunk, WriteBatch},
     block::DagBlock,
     bulk::{BulkBackend, NoteKind},
     log::{LogAppender, LogReader},
-    sqlite::{Options, SqliteBackend},
+    sqlite::{Options, SqliteBackend, repair::learn_marks},
 };
 use pakit_primitives::{Head, MetadataHash};
 use std::{
     fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// Bytes of chunks in one batch.
@@ -88,7 +89,11 @@ pub fn restore(
     let workplace = Workplace::take(target)?;
     let backend = SqliteBackend::create_to_fill(&workplace.dir, options)?;
     let restored = source.recover(&backend, &survey, progress)?;
-    backend.filled(options)?;
+    // What was forgotten and pinned follows from the audit blocks in the log.
+    let backend = Arc::new(backend);
+    learn_marks(&backend)?;
+    let in_use = || BackendError::Locked(workplace.dir.clone());
+    Arc::into_inner(backend).ok_or_else(in_use)?.filled(options)?;
     workplace.finish(target)?;
     Ok(restored)
 }

@@ -102,6 +102,34 @@ pub(crate) fn differences(
     Ok(retention)
 }
 
+/// Follows the audit trail as it stands in the log, whatever the tables say: its blocks become the chosen ones of the scratch, its
+/// marks are left there. Gives the retention rule; nothing where a number of the trail is missing, since what follows from the rest is not
+/// what was decided.
+pub(crate) fn learn(
+    backend: &dyn DagBackend,
+    scratch: &Scratch,
+    record: &mut dyn FnMut(u64) -> Result<AuditRecord, String>,
+) -> Result<Option<Retention>, BackendError> {
+    let (mut retention, mut sequence) = (Retention::default(), 0);
+    let mut listings = Pages::new(|after| backend.of_codec(cid::DAG_CBOR, after, PAGE));
+    while let Some(leaf_index) = listings.next()? {
+        let Ok(record) = record(leaf_index) else { continue };
+        if record.sequence > sequence {
+            return Ok(None);
+        }
+        // A record that repeats a number is none of the trail: it was put as a content.
+        if record.sequence == sequence {
+            if record.action == Action::Retain {
+                retention.keep_for_ms = record.term_ms;
+            }
+            scratch.choose(leaf_index)?;
+            replay(scratch, leaf_index, &record)?;
+            sequence += 1;
+        }
+    }
+    Ok(Some(retention))
+}
+
 fn replay(scratch: &Scratch, audit: u64, record: &AuditRecord) -> Result<(), BackendError> {
     for block in &record.blocks {
         let leaf_index = block.leaf_index;

@@ -80,10 +80,21 @@ fn remove(connection: &Connection, removal: &Removal) -> Result<()> {
     }
 }
 
-/// Makes the marks what an audit trail tells, as the scratch has it.
+/// Makes the marks what an audit trail tells, as the scratch has it; the trail's blocks are the chosen ones.
 pub(super) fn rewrite(connection: &Connection, told: &Scratch, retention: Retention) -> Result<()> {
-    connection.execute_batch("DELETE FROM forgotten; DELETE FROM pins;")?;
+    connection.execute_batch("DELETE FROM audits; DELETE FROM forgotten; DELETE FROM pins;")?;
     let mut after = None;
+    loop {
+        let page = told.chosen(after, REWRITTEN_PAGE)?;
+        for leaf_index in &page {
+            execute(connection, "INSERT INTO audits (leaf_index) VALUES (?1)", [int(*leaf_index)])?;
+        }
+        after = page.last().copied();
+        if page.len() < REWRITTEN_PAGE {
+            break;
+        }
+    }
+    after = None;
     loop {
         let page = told.told_forgotten(after, REWRITTEN_PAGE)?;
         for (leaf_index, audit) in &page {

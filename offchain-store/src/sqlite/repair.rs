@@ -24,10 +24,7 @@ use crate::{
     compress::decompress,
     dictionary::{self, Dictionary},
     plan::node_number,
-    removal::{
-        self,
-        replay::{self, Difference},
-    },
+    removal::{self, replay},
 };
 use pakit_primitives::{BlockHash, Compression, ContentHash, SoftwareHasher, hasher::Digest, log::hash_node};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
@@ -118,27 +115,25 @@ pub fn repair(
     if backend.totals()?.frontier != frontier {
         backend.write(|txn| Ok(txn.execute("UPDATE totals SET frontier = ?1", [int(frontier)])?))?;
     }
-    report.marks_corrected = marks(Arc::new(backend))?;
+    report.marks_corrected = learn_marks(&Arc::new(backend))?;
     Ok(report)
 }
 
-/// Makes the marks what the audit trail tells, if all of it can be read.
-fn marks(backend: Arc<SqliteBackend>) -> std::result::Result<u64, BackendError> {
-    let told = Scratch::new()?;
+/// Makes the marks what the audit trail in the log tells, if no part of it is lost; says how much was other.
+pub(crate) fn learn_marks(backend: &Arc<SqliteBackend>) -> std::result::Result<u64, BackendError> {
     let all: Arc<dyn DagBackend> = backend.clone();
     let record = &mut |leaf_index| {
         removal::audit_at(&all, leaf_index).map(|audit| audit.record).map_err(|error| error.to_string())
     };
-    let (mut differences, mut is_whole) = (0, true);
-    let retention = replay::differences(all.as_ref(), &told, true, record, &mut |difference| match difference {
-        Difference::WrongAudit { .. } => is_whole = false,
-        _ => differences += 1,
-    })?;
-    if !is_whole || differences == 0 {
+    let mut different = 0;
+    replay::differences(all.as_ref(), &Scratch::new()?, true, record, &mut |_| different += 1)?;
+    if different == 0 {
         return Ok(0);
     }
+    let told = Scratch::new()?;
+    let Some(retention) = replay::learn(all.as_ref(), &told, record)? else { return Ok(0) };
     backend.write(|txn| super::marks::rewrite(txn, &told, retention))?;
-    Ok(differences)
+    Ok(different)
 }
 
 fn repair_rows(path: &Path, options: &Options, progress: &mut dyn FnMut(u64, u64)) -> Result<RepairReport> {

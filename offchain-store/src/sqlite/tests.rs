@@ -1004,7 +1004,6 @@ fn marks_that_the_audit_trail_does_not_tell_drop_nothing_and_are_made_anew() {
         ("INSERT INTO forgotten VALUES (3, 4)", true),
         ("UPDATE forgotten SET audit = 5", true),
         ("UPDATE pins SET until_ms = 1", true),
-        ("INSERT INTO settings VALUES ('keep_for_ms', CAST('12345678' AS BLOB))", true),
         ("DELETE FROM forgotten", false),
     ] {
         tamper(&folder, damage);
@@ -1019,12 +1018,11 @@ fn marks_that_the_audit_trail_does_not_tell_drop_nothing_and_are_made_anew() {
         let backend = open(&folder, Access::Read).unwrap();
         assert_eq!((backend.forgotten(None, 9).unwrap(), backend.pins(None, 9).unwrap().len()), (vec![1], 1));
     }
-    // What the trail tells cannot be followed where a part of it is lost: repair leaves the marks, and nothing is dropped.
+    // The trail stands in the log, whatever the table of its blocks says.
     tamper(&folder, "DELETE FROM audits WHERE leaf_index = 5; DELETE FROM pins");
-    assert_eq!(repaired(&folder).marks_corrected, 0);
     assert!(matches!(gc(), Err(GcError::Hold(HoldError::Marks(Difference::WrongAudit { .. })))));
-    tamper(&folder, "INSERT INTO audits VALUES (5)");
-    assert_eq!(repaired(&folder).marks_corrected, 1);
+    assert!(repaired(&folder).marks_corrected > 0);
+    assert_eq!(problems(&folder), []);
     assert_eq!(gc().unwrap().dropped, 1);
     let engine = StorageEngine::open(folder.path(), Access::Read, &Default::default()).unwrap();
     assert!(matches!(engine.retrieve(&a.block_hash()), Err(GetError::Forgotten { .. })));
