@@ -50,6 +50,8 @@ enum Noticed {
     OnlyWhenRead,
     /// A full check found it, and no answer was refused.
     ByCheck,
+    /// Not at all, and the DAG's name or its parent strategy was told wrong: the row of their checksum could not be found any more.
+    WrongSetting,
     /// Not at all, and all answers were right: the bit means nothing.
     Harmless,
 }
@@ -61,6 +63,7 @@ impl Noticed {
             Self::WhenRead => "when read",
             Self::OnlyWhenRead => "when read, and not by a full check",
             Self::ByCheck => "by a full check",
+            Self::WrongSetting => "not at all: a setting is told wrong",
             Self::Harmless => "not at all: all answers are right",
         }
     }
@@ -72,13 +75,15 @@ struct Answers {
     blocks: Vec<(DagBlock, Vec<u8>)>,
     /// What is told of each block: children, metadata and the like, in words.
     told: Vec<String>,
+    /// The DAG's name and its parent strategy, which no hash that is anchored covers.
+    settings: Vec<String>,
 }
 
 /// Asks everything, and gives the answers and the refusals. `Err` where an error is no named one.
 fn ask(engine: &StorageEngine, blocks: u64) -> Result<(Answers, Vec<String>), String> {
     let backend = engine.backend();
     let mut refusals: Vec<String> = Vec::new();
-    let mut answers = Answers { blocks: Vec::new(), told: Vec::new() };
+    let mut answers = Answers { blocks: Vec::new(), told: Vec::new(), settings: Vec::new() };
     macro_rules! told {
         ($answer:expr) => {
             match $answer {
@@ -131,8 +136,14 @@ fn ask(engine: &StorageEngine, blocks: u64) -> Result<(Answers, Vec<String>), St
     told!(backend.by_depth(0..=u32::MAX, None, 100));
     told!(backend.by_time(0..=u64::MAX, None, 100));
     told!(backend.chunk_hashes(None, 1000));
-    told!(engine.name());
-    answers.told.push(engine.strategy().to_string());
+    match engine.name() {
+        Ok(name) => answers.settings.push(name),
+        Err(error) => {
+            named(&error)?;
+            refusals.push(error.to_string());
+        }
+    }
+    answers.settings.push(engine.strategy().to_string());
     Ok((answers, refusals))
 }
 
@@ -171,6 +182,7 @@ fn look(repository: &Path, truth: &Answers) -> Result<Noticed, String> {
         (false, true) => Ok(Noticed::OnlyWhenRead),
         (true, false) => Ok(Noticed::ByCheck),
         (true, true) if answers == *truth => Ok(Noticed::Harmless),
+        (true, true) if answers.told == truth.told => Ok(Noticed::WrongSetting),
         (true, true) => {
             let wrong = answers.told.iter().zip(&truth.told).find(|(told, right)| told != right);
             Err(format!("a wrong answer, and a full check finds nothing: {wrong:?}"))

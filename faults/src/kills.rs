@@ -97,7 +97,7 @@ impl Bench {
         known.is_finished = true;
         known.said = &again;
         examine(&place.repository(), &known).context("after it ran again")?;
-        Ok(())
+        (self.operation.finally)(place).context("after it ran again")
     }
 
     /// The repository that the undisturbed run left.

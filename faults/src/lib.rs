@@ -11,6 +11,7 @@
 //! | [`calls`] | system calls that fail |
 //! | [`full`] | disks that are full, and file systems that cannot be written |
 //! | [`damage`] | flipped bits |
+//! | [`fuzz`] | hostile bytes |
 //! | [`crowd`] | readers and writers at once |
 //!
 //! `cargo xtask faults` runs the long campaign and writes its figures into `docs/dependability.md`; the tests of this crate
@@ -25,6 +26,7 @@ pub mod cuts;
 pub mod damage;
 pub mod disk;
 pub mod full;
+pub mod fuzz;
 pub mod invariant;
 pub mod journal;
 pub mod kills;

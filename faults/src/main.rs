@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use offchain_store::{StorageEngine, config::Overrides, engine::Access};
-use pakit_faults::{calls, crowd, cuts, damage, full, kills};
+use pakit_faults::{calls, crowd, cuts, damage, full, fuzz, kills};
 use serde::Serialize;
 use std::{
     io::Write as _,
@@ -44,7 +44,12 @@ enum Campaign {
     Crowd(Scale),
     /// Full disks and file systems that cannot be written; the count means nothing.
     Full(Scale),
-    /// Not a campaign: what the last one does in a mount namespace of its own.
+    /// Hostile bytes, for so many seconds for each target.
+    Fuzz(Scale),
+    /// Not a campaign: writes the sound inputs of all targets into their corpora.
+    #[command(hide = true)]
+    FuzzCorpora,
+    /// Not a campaign: what the one of full disks does in a mount namespace of its own.
     #[command(hide = true)]
     FullInside { seed: u64, folder: PathBuf },
     /// Not a campaign: a program that puts contents through one handle and goes on after errors.
@@ -68,6 +73,10 @@ fn main() -> Result<()> {
             tell("crowd", &scale, |scale| crowd::campaign(Duration::from_secs(scale.count), scale.seed))
         }
         Campaign::Full(scale) => tell("full", &scale, |scale| full::campaign(scale.seed)),
+        Campaign::Fuzz(scale) => {
+            tell("fuzz", &scale, |scale| fuzz::campaign(Duration::from_secs(scale.count), scale.seed))
+        }
+        Campaign::FuzzCorpora => fuzz::write_corpora(),
         Campaign::FullInside { seed, folder } => {
             println!("{}", serde_json::to_string(&full::in_namespace(seed, &folder)?)?);
             Ok(())

@@ -25,6 +25,8 @@ pub struct Operation {
     pub input: Option<&'static str>,
     /// What holds when it was disturbed.
     pub promise: Promise,
+    /// What else has to hold once it ran to its end.
+    pub finally: fn(&Place) -> Result<()>,
     /// Whether it is so slow, or its repository so large, that one in so many experiments is enough.
     pub one_in: u32,
 }
@@ -48,8 +50,15 @@ pub enum Promise {
 /// To add one, say `pakit gc`: make the state that it needs in `prepare`, and name its arguments in `command`. If it restores into
 /// another folder, let that folder be the repository of the place.
 pub fn operations() -> Vec<Operation> {
-    let entry =
-        |name, prepare, command, input, promise| Operation { name, prepare, command, input, promise, one_in: 1 };
+    let entry = |name, prepare, command, input, promise| Operation {
+        name,
+        prepare,
+        command,
+        input,
+        promise,
+        finally: |_| Ok(()),
+        one_in: 1,
+    };
     let acknowledged = Promise::Acknowledged;
     vec![
         entry("init", |_| Ok(()), |place| pakit(place, &["init", "--name", "faults"]), None, Promise::MaybeNone),
@@ -63,6 +72,11 @@ pub fn operations() -> Vec<Operation> {
         entry("migrate", with_version_1, |place| put(place, &["folder"], &SMALL), None, acknowledged),
         entry("repair", with_damage, |place| pakit(place, &["repair"]), None, Promise::SoundInTheEnd),
         entry("a handle that goes on", with_blocks, |p| p.handle(&words(&["60"])), None, acknowledged),
+        Operation { finally: verify_backup, ..entry("back up", with_blocks, backup, None, acknowledged) },
+        Operation {
+            finally: verify_backup,
+            ..entry("back up what came since", with_backup, backup, None, acknowledged)
+        },
         Operation {
             one_in: 60,
             ..entry("save the indexes", with_many, |p| put(p, &["folder"], &SMALL), None, acknowledged)
@@ -92,6 +106,26 @@ pub fn put(place: &Place, names: &[&str], options: &[&str]) -> Command {
     }));
     arguments.extend(words(options));
     place.pakit(&arguments)
+}
+
+/// Into a folder beside the repository, on the same disk.
+fn backup(place: &Place) -> Command {
+    place.pakit(&[words(&["backup"]), vec![backup_folder(place)]].concat())
+}
+
+fn backup_folder(place: &Place) -> String {
+    place.disk().join("backup").to_string_lossy().into_owned()
+}
+
+fn verify_backup(place: &Place) -> Result<()> {
+    run(place.pakit(&[words(&["backup", "verify"]), vec![backup_folder(place)]].concat()), None).map(|_| ())
+}
+
+/// A repository with a backup of some of its blocks.
+fn with_backup(place: &Place) -> Result<()> {
+    with_blocks(place)?;
+    run(backup(place), None)?;
+    run(put(place, &["folder", "larger"], &SMALL), None).map(|_| ())
 }
 
 /// The files that are put: `folder` with 150 small and a few larger ones, and two large ones by themselves.

@@ -4,7 +4,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use pakit_faults::{calls, crowd, cuts, damage, full, kills, operation::operations};
+use pakit_faults::{calls, crowd, cuts, damage, full, fuzz, kills, operation::operations};
 use std::{env, fmt::Debug, io::Write as _, time::Duration};
 
 fn seed() -> u64 {
@@ -76,5 +76,25 @@ fn a_full_disk_and_one_that_cannot_be_written_are_named_and_take_nothing_back() 
         writeln!(std::io::stderr(), "NOT RUN: full and read-only disks: {:?}", figures.not_run).unwrap();
     } else {
         assert!(figures.full >= 3 && figures.read_only >= 2 && figures.acknowledged > 0, "{figures:?}");
+    }
+}
+
+#[test]
+fn hostile_bytes_are_refused_or_say_the_same_again() {
+    let figures = ran(fuzz::campaign(Duration::from_millis(1_500), seed()));
+    assert_eq!(figures.inputs.len(), fuzz::TARGETS.len());
+}
+
+#[test]
+fn the_sound_inputs_of_each_corpus_are_accepted_by_what_reads_them() {
+    for (name, _) in fuzz::TARGETS {
+        let kept = fuzz::kept(name).unwrap();
+        let is_accepted = |input: &[u8]| match name {
+            "header" => pakit_primitives::Header::decode(input).is_ok(),
+            "proof-document" => offchain_store::ProofDocument::from_json(input).is_ok(),
+            "tree-listing" => offchain_store::tree::decode(input).is_ok(),
+            _ => true,
+        };
+        assert!(kept.iter().filter(|input| is_accepted(input)).count() >= 1, "{name}");
     }
 }

@@ -34,11 +34,13 @@ pub(crate) enum Campaign {
     Crowd,
     /// Full disks, and file systems that cannot be written.
     Full,
+    /// Hostile bytes.
+    Fuzz,
 }
 
 impl Campaign {
     /// The longest first, so that two lanes end at nearly the same time.
-    const ALL: [Self; 6] = [Self::Cuts, Self::Kills, Self::Calls, Self::Damage, Self::Crowd, Self::Full];
+    const ALL: [Self; 7] = [Self::Cuts, Self::Kills, Self::Calls, Self::Damage, Self::Fuzz, Self::Crowd, Self::Full];
 
     fn name(self) -> &'static str {
         match self {
@@ -48,10 +50,11 @@ impl Campaign {
             Self::Damage => "damage",
             Self::Crowd => "crowd",
             Self::Full => "full",
+            Self::Fuzz => "fuzz",
         }
     }
 
-    /// How many experiments make the long campaign; seconds for a crowd.
+    /// How many experiments make the long campaign; seconds for a crowd, and for each target of hostile bytes.
     fn count(self) -> u64 {
         match self {
             Self::Kills => 1_000,
@@ -60,6 +63,7 @@ impl Campaign {
             Self::Damage => 20_000,
             Self::Crowd => 60,
             Self::Full => 1,
+            Self::Fuzz => 30,
         }
     }
 }
@@ -71,8 +75,9 @@ const LANES: usize = 2;
 /// Writes down what a campaign's program said at an earlier time, on this machine.
 pub(crate) fn write_earlier(campaign: Campaign, from: &Path) -> Result<()> {
     let said = fs::read_to_string(from).with_context(|| format!("cannot read {}", from.display()))?;
-    let result: Value = serde_json::from_str(&said).with_context(|| format!("{} holds no figures", from.display()))?;
-    ensure!(result["campaign"] == campaign.name(), "{} is of another campaign", from.display());
+    let results: Vec<Value> = serde_json::Deserializer::from_str(&said).into_iter().collect::<Result<_, _>>()?;
+    ensure!(results.iter().all(|result| result["campaign"] == campaign.name()), "{} is of another", from.display());
+    let result = results.into_iter().reduce(sum).with_context(|| format!("{} holds no figures", from.display()))?;
     write_down(campaign, &result)
 }
 
@@ -117,6 +122,33 @@ fn run_one(campaign: Campaign, count: u64, seed: u64, programs: &Path) -> Result
     serde_json::from_str(&said).with_context(|| format!("{} said {said:?}", campaign.name()))
 }
 
+/// The sums of the figures of two runs. Greatest values stay greatest ones.
+fn sum(left: Value, right: Value) -> Value {
+    match (left, right) {
+        (Value::Object(mut left), Value::Object(right)) => {
+            for (name, value) in right {
+                let summed = match left.remove(&name) {
+                    Some(before) if name == "seed" => Value::from(before.as_u64().max(value.as_u64())),
+                    Some(before) if name == "bits_in_use" || name.starts_with("slowest") => {
+                        Value::from(before.as_u64().max(value.as_u64()))
+                    }
+                    Some(before) => sum(before, value),
+                    None => value,
+                };
+                left.insert(name, summed);
+            }
+            Value::Object(left)
+        }
+        (Value::Array(left), Value::Array(right)) if left.len() == right.len() => {
+            left.into_iter().zip(right).map(|(left, right)| sum(left, right)).collect()
+        }
+        (left, right) => match (left.as_u64(), right.as_u64()) {
+            (Some(left), Some(right)) => Value::from(left + right),
+            _ => left,
+        },
+    }
+}
+
 static REPORT_LOCK: Mutex<()> = Mutex::new(());
 
 /// Puts a campaign's figures between its marks.
@@ -139,11 +171,12 @@ fn replaced(text: &str, name: &str, section: &str) -> Result<String> {
 
 /// A table of the figures, one a row, and of lists by name one row an item.
 fn section(result: &Value) -> Result<String> {
+    // Without the load, which is another one when an earlier run is written down.
+    let machine = bench::machine();
+    let machine = machine.split(", load").next().unwrap_or_default();
     let mut text = format!(
-        "\n{}Seed {}, {} s.\n\n| figure | value |\n|---|---|\n",
-        bench::machine(),
-        result["seed"],
-        result["seconds"]
+        "\n{machine}.\n\nSeeds up to {}, {} s in all.\n\n| figure | value |\n|---|---|\n",
+        result["seed"], result["seconds"]
     );
     let figures = result["figures"].as_object().context("a campaign has figures")?;
     ensure!(!figures.is_empty(), "a campaign has figures");
@@ -194,6 +227,17 @@ mod tests {
         for campaign in Campaign::ALL {
             assert!(replaced(&text, campaign.name(), "").is_ok(), "{campaign:?}");
         }
+    }
+
+    #[test]
+    fn figures_of_several_runs_are_added_up() {
+        let run = |seed: u64, kills: u64| {
+            serde_json::json!({"campaign": "kills", "seed": seed, "figures": {"kills": kills, "slowest_ms": kills,
+                "by_table": {"blocks": [kills, 1]}}})
+        };
+        let summed = serde_json::json!({"campaign": "kills", "seed": 2, "figures": {"kills": 7, "slowest_ms": 4,
+            "by_table": {"blocks": [7, 2]}}});
+        assert_eq!(sum(run(1, 3), run(2, 4)), summed);
     }
 
     #[test]

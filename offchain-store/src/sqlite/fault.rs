@@ -48,6 +48,10 @@ impl Fault {
                 ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::TypeMismatch => {
                     BackendError::Damaged(text)
                 }
+                // SQLite's plain error: a file whose header asks for what no SQLite knows. The statements are constants.
+                ErrorCode::Unknown if failure.extended_code == rusqlite::ffi::SQLITE_ERROR => {
+                    BackendError::Damaged(text)
+                }
                 // Batches are checked before they are written, so that only what is stored can be wrong.
                 ErrorCode::ConstraintViolation => BackendError::Damaged(text),
                 ErrorCode::DiskFull => BackendError::DiskFull,

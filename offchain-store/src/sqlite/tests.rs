@@ -629,12 +629,7 @@ fn repaired(folder: &tempfile::TempDir) -> repair::RepairReport {
 fn what_follows_from_the_rest_is_repaired_and_nothing_is_lost() {
     let (folder, backend) = create();
     let mut log = Log::new();
-    backend.commit(log.batch(1499)).unwrap();
-    let (chunks, refs, content) = two_chunks();
-    let new = NewContent { content_hash: hash(&content), info: info(2000), staged: None, chunks: refs };
-    let mut batch = WriteBatch { chunks, contents: vec![new], ..WriteBatch::default() };
-    log.add(&mut batch, &content);
-    backend.commit(batch).unwrap();
+    backend.commit(log.batch(1500)).unwrap();
     drop(backend);
     let report = repaired(&folder);
     assert!(report.is_whole() && report.log_nodes_restored == 0 && !report.totals_corrected, "{report:?}");
@@ -643,7 +638,6 @@ fn what_follows_from_the_rest_is_repaired_and_nothing_is_lost() {
         "UPDATE log_tiles SET nodes = CAST(x'00' || substr(nodes, 2) AS BLOB) WHERE tile = 1",
         "DELETE FROM log_nodes",
         "UPDATE payloads SET stored_size = stored_size + 1 WHERE payload_id % 3 = 0",
-        "UPDATE payloads SET stored_size = 7 WHERE kind = 1",
         "UPDATE payloads SET kind = 2 WHERE payload_id = 9; UPDATE payloads SET kind = 1 WHERE payload_id = 11",
         "UPDATE totals SET payload_next = 1 << 62",
         "UPDATE totals SET blocks = 1 << 40, generation = -1",
@@ -662,6 +656,37 @@ fn what_follows_from_the_rest_is_repaired_and_nothing_is_lost() {
         assert_eq!(problems(&folder), [], "{damage}");
         assert_finds_all(&open(&folder, Access::Read).unwrap(), &log);
     }
+}
+
+#[test]
+fn the_stored_size_of_a_list_is_made_that_of_its_chunks() {
+    let (folder, backend) = create();
+    let mut log = Log::new();
+    let mut batch = log.batch(3);
+    let (chunks, refs, content) = two_chunks();
+    batch.chunks.extend(chunks);
+    batch.contents.push(NewContent { content_hash: hash(&content), info: info(2000), staged: None, chunks: refs });
+    log.add(&mut batch, &content);
+    backend.commit(batch).unwrap();
+    drop(backend);
+    tamper(&folder, "UPDATE payloads SET stored_size = 7 WHERE kind = 1");
+    assert_eq!(problems(&folder).len(), 1);
+    let report = repaired(&folder);
+    assert_eq!((report.is_whole(), report.rows_corrected), (true, 1));
+    assert_eq!(problems(&folder), []);
+}
+
+#[test]
+fn a_setting_that_is_not_the_one_that_was_set_is_damage() {
+    let (folder, backend) = create();
+    backend.set_setting("name", b"land titles").unwrap();
+    drop(backend);
+    tamper(&folder, "UPDATE settings SET value = CAST('land titlas' AS BLOB) WHERE key = 'name'");
+    let backend = open(&folder, Access::Write).unwrap();
+    assert!(matches!(backend.setting("name"), Err(BackendError::Damaged(_))));
+    // Set again, it is right again.
+    backend.set_setting("name", b"sea titles").unwrap();
+    assert_eq!(backend.setting("name").unwrap().unwrap(), b"sea titles");
 }
 
 #[test]
