@@ -8,7 +8,11 @@ use super::{
     record::{BlockEntry, Decoder, Kind, ListPart, RecordError, chunks},
     segment::{SegmentReader, stated_digest},
 };
-use crate::{block::DagBlock, compress, dictionary::Shelf};
+use crate::{
+    block::DagBlock,
+    compress,
+    dictionary::{self, Shelf},
+};
 use pakit_primitives::{ContentHash, Head, SoftwareHasher, hasher::Digest, log::Accumulator};
 use roaring::RoaringTreemap;
 use std::{
@@ -170,7 +174,7 @@ impl Dictionaries {
                 let mut from = Decoder::new(&body);
                 while !from.is_empty() {
                     let (key, value) = from.setting().map_err(|source| reader.damaged(source))?;
-                    let is_one = key.starts_with("dictionary/") && value.len() <= DICTIONARY_BYTES_MAX;
+                    let is_one = key.starts_with(dictionary::SETTINGS) && value.len() <= DICTIONARY_BYTES_MAX;
                     if is_one && settings.len() < DICTIONARIES_MAX {
                         settings.insert(key.to_owned(), value.to_vec());
                     }

@@ -4,7 +4,7 @@ use super::{
     SqliteBackend,
     connection::Snapshot,
     fault::{Fault, Result},
-    read::{all, block_hash_at, block_row, complete, damaged_block, of_block, totals},
+    read::{all, block_hash_at, block_row, complete, damaged_block, of_block, settings, totals},
     rows::{int, limit, uint},
 };
 use crate::{
@@ -63,8 +63,7 @@ impl BulkBackend for SqliteBackend {
     }
 
     fn settings(&self) -> Result<Vec<(String, Vec<u8>)>, BackendError> {
-        let sql = "SELECT key, value FROM settings ORDER BY key LIMIT ?1";
-        self.read(|connection| all(connection, sql, [limit(BULK_ROWS_MAX)], |row| Ok((row.get(0)?, row.get(1)?))))
+        self.read(|connection| settings(&*Snapshot::begin(connection)?, BULK_ROWS_MAX))
     }
 
     fn notes(&self, kind: NoteKind, from: u64) -> Result<Vec<Note>, BackendError> {
