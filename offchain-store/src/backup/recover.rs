@@ -18,7 +18,7 @@ use crate::{
     block::DagBlock,
     bulk::{BulkBackend, NoteKind},
     log::{LogAppender, LogReader},
-    sqlite::{Options, SqliteBackend},
+    sqlite::{Options, SqliteBackend, repair::remake_marks},
 };
 use pakit_primitives::{Head, MetadataHash};
 use std::{
@@ -89,11 +89,14 @@ pub fn restore(
     let backend = SqliteBackend::create_to_fill(&workplace.dir, options)?;
     let restored = source.recover(&backend, &survey, progress)?;
     backend.filled(options)?;
+    // What was decided follows from the audit blocks.
+    remake_marks(&workplace.dir, options)?;
     workplace.finish(target)?;
     Ok(restored)
 }
 
-/// Restores into an empty backend of whatever kind.
+/// Restores into an empty backend of whatever kind: all but the marks that decisions about removal left, which [`restore`] makes
+/// anew from the audit blocks.
 pub fn restore_into(
     dir: &Path,
     at: At,
@@ -299,9 +302,10 @@ impl Recovery<'_> {
     fn blocks(&mut self, body: &[u8], reader: &SegmentReader) -> Result<(), RestoreBackupError> {
         let mut from = Decoder::new(body);
         while !from.is_empty() {
-            match from.block_entry().map_err(|source| reader.damaged(source))? {
+            let entry = from.block_entry().map_err(|source| reader.damaged(source))?;
+            match entry {
                 BlockEntry::Metadata(hash, map) => self.maps.push((hash, map.to_vec())),
-                BlockEntry::Block(payload, header) => {
+                BlockEntry::Block(payload, header) | BlockEntry::Audit(payload, header) => {
                     let block = DagBlock::from_header_bytes(header);
                     let block = block.map_err(|_| reader.damaged(RecordError::Malformed))?;
                     let maps = std::mem::take(&mut self.maps);
@@ -314,6 +318,9 @@ impl Recovery<'_> {
                         self.batch.absent.push((header.content_hash, header.original_size));
                     }
                     self.log.append(&block, &mut self.batch.log_nodes)?;
+                    if matches!(entry, BlockEntry::Audit(..)) {
+                        self.batch.audits.push(block.leaf_index());
+                    }
                     self.batch.blocks.push(block);
                     if self.batch.blocks.len() >= BATCH_ROWS {
                         self.commit()?;

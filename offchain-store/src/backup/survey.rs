@@ -280,7 +280,7 @@ impl Walk {
         while !from.is_empty() {
             match from.block_entry()? {
                 BlockEntry::Metadata(..) => {}
-                BlockEntry::Block(payload, header) => {
+                BlockEntry::Block(payload, header) | BlockEntry::Audit(payload, header) => {
                     let block = DagBlock::from_header_bytes(header).map_err(|_| RecordError::Malformed)?;
                     if block.leaf_index() != self.log.size() {
                         return Err(RecordError::Malformed);

@@ -122,6 +122,12 @@ pub fn repair(
     Ok(report)
 }
 
+/// Makes the marks of a repository that was written anew, which nobody else has open.
+pub(crate) fn remake_marks(dir: &Path, options: &Options) -> std::result::Result<(), BackendError> {
+    let backend = SqliteBackend::open(dir, super::Access::Write, options)?;
+    marks(Arc::new(backend)).map(|_| ())
+}
+
 /// Makes the marks what the audit trail tells, if all of it can be read.
 fn marks(backend: Arc<SqliteBackend>) -> std::result::Result<u64, BackendError> {
     let told = Scratch::new()?;

@@ -43,6 +43,28 @@ fn a_repository_is_backed_up_listed_verified_pruned_and_restored() {
 }
 
 #[test]
+fn what_was_forgotten_is_forgotten_in_a_restored_repository_too() {
+    let shop = Shop::new();
+    let gone = shop.put("file", "content");
+    shop.put("other", "more content");
+    shop.ok(&["backup", "kept"]);
+    shop.ok(&["forget", &gone, "--why", "a test"]);
+    shop.ok(&["pin", "@2", "--why", "a test"]);
+    shop.ok(&["gc"]);
+    assert_eq!(number(&shop.object(&["backup", "kept"]), "absent"), 1);
+    shop.ok(&["restore", "kept", "--repo", "new"]);
+    assert_eq!(shop.object(&["check", "--full", "--repo", "new"])["problem_count"], json!(0));
+    for command in ["pins", "audit"] {
+        assert_eq!(shop.objects(&[command, "--repo", "new"]), shop.objects(&[command]));
+    }
+    shop.run(&["get", &gone, "--repo", "new"]).with_code(1);
+    // Before, it was there.
+    shop.ok(&["restore", "kept", "--at", "3", "--repo", "old"]);
+    assert_eq!(shop.ok(&["get", &gone, "--repo", "old"]), b"content");
+    assert_eq!(shop.object(&["check", "--full", "--repo", "old"])["problem_count"], json!(0));
+}
+
+#[test]
 fn what_backups_and_restores_refuse_is_said_in_one_line() {
     let shop = Shop::new();
     shop.put("file", "content");
