@@ -428,6 +428,8 @@ pub(crate) enum BlockEntry<'a> {
     Metadata(MetadataHash, &'a [u8]),
     /// A block: the number of its content's payload, and its header's bytes.
     Block(u64, &'a [u8]),
+    /// The same of a block of the audit trail.
+    Audit(u64, &'a [u8]),
 }
 
 impl Encoder {
@@ -437,8 +439,8 @@ impl Encoder {
         self.byte_string(map);
     }
 
-    pub(crate) fn block(&mut self, payload: u64, header: &[u8]) {
-        self.bytes.push(1);
+    pub(crate) fn block(&mut self, payload: u64, header: &[u8], is_audit: bool) {
+        self.bytes.push(1 + u8::from(is_audit));
         self.number(payload);
         self.byte_string(header);
     }
@@ -466,6 +468,7 @@ impl<'a> Decoder<'a> {
         match self.byte()? {
             0 => Ok(BlockEntry::Metadata(MetadataHash::new(self.digest()?), self.byte_string()?)),
             1 => Ok(BlockEntry::Block(self.number()?, self.byte_string()?)),
+            2 => Ok(BlockEntry::Audit(self.number()?, self.byte_string()?)),
             _ => Err(RecordError::Malformed),
         }
     }
@@ -548,7 +551,7 @@ mod tests {
         assert_eq!(ListPart::decode(&part.encode()).unwrap(), part);
         let mut body = Encoder::default();
         body.metadata(&MetadataHash::new([3; 32]), &[0xa0]);
-        body.block(300, b"header");
+        body.block(300, b"header", false);
         body.setting("key", b"v");
         body.note(&Note { kind: NoteKind::Extrinsic, number: 1, is_settled: true, size: 2, bytes: b"{}".to_vec() });
         body.ascending(3, [0, 4, 300].into_iter());

@@ -100,7 +100,8 @@ pub fn restore(
     Ok(restored)
 }
 
-/// Restores into an empty backend of whatever kind.
+/// Restores into an empty backend of whatever kind: all but the marks that decisions about removal left, which [`restore`] makes
+/// anew from the audit blocks.
 pub fn restore_into(
     dir: &Path,
     at: At,
@@ -306,9 +307,10 @@ impl Recovery<'_> {
     fn blocks(&mut self, body: &[u8], reader: &SegmentReader) -> Result<(), RestoreBackupError> {
         let mut from = Decoder::new(body);
         while !from.is_empty() {
-            match from.block_entry().map_err(|source| reader.damaged(source))? {
+            let entry = from.block_entry().map_err(|source| reader.damaged(source))?;
+            match entry {
                 BlockEntry::Metadata(hash, map) => self.maps.push((hash, map.to_vec())),
-                BlockEntry::Block(payload, header) => {
+                BlockEntry::Block(payload, header) | BlockEntry::Audit(payload, header) => {
                     let block = DagBlock::from_header_bytes(header);
                     let block = block.map_err(|_| reader.damaged(RecordError::Malformed))?;
                     let maps = std::mem::take(&mut self.maps);
@@ -321,6 +323,9 @@ impl Recovery<'_> {
                         self.batch.absent.push((header.content_hash, header.original_size));
                     }
                     self.log.append(&block, &mut self.batch.log_nodes)?;
+                    if matches!(entry, BlockEntry::Audit(..)) {
+                        self.batch.audits.push(block.leaf_index());
+                    }
                     self.batch.blocks.push(block);
                     if self.batch.blocks.len() >= BATCH_ROWS {
                         self.commit()?;

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     block::DagBlock,
     compress,
-    dictionary::Shelf,
+    dictionary::{self, Shelf},
     record::{BlockEntry, Decoder, Kind, ListPart, RecordError, chunks},
 };
 use pakit_primitives::{ContentHash, Head, SoftwareHasher, hasher::Digest, log::Accumulator};
@@ -174,7 +174,7 @@ impl Dictionaries {
                 let mut from = Decoder::new(&body);
                 while !from.is_empty() {
                     let (key, value) = from.setting().map_err(|source| reader.damaged(source))?;
-                    let is_one = key.starts_with("dictionary/") && value.len() <= DICTIONARY_BYTES_MAX;
+                    let is_one = key.starts_with(dictionary::SETTINGS) && value.len() <= DICTIONARY_BYTES_MAX;
                     if is_one && settings.len() < DICTIONARIES_MAX {
                         settings.insert(key.to_owned(), value.to_vec());
                     }
@@ -280,7 +280,7 @@ impl Walk {
         while !from.is_empty() {
             match from.block_entry()? {
                 BlockEntry::Metadata(..) => {}
-                BlockEntry::Block(payload, header) => {
+                BlockEntry::Block(payload, header) | BlockEntry::Audit(payload, header) => {
                     let block = DagBlock::from_header_bytes(header).map_err(|_| RecordError::Malformed)?;
                     if block.leaf_index() != self.log.size() {
                         return Err(RecordError::Malformed);

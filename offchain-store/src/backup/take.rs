@@ -30,6 +30,7 @@ use lru::LruCache;
 use pakit_primitives::{ContentHash, Head, MetadataHash, hasher::Digest};
 use roaring::RoaringTreemap;
 use std::{
+    collections::VecDeque,
     num::NonZeroUsize,
     path::Path,
     time::{SystemTime, UNIX_EPOCH},
@@ -372,6 +373,7 @@ impl Taking<'_> {
         let mut log = LogAppender::resume_at(self.backend, from)?;
         let mut written: LruCache<MetadataHash, ()> = LruCache::new(METADATA_REMEMBERED);
         let mut body = Encoder::default();
+        let mut audits = self.audits_from(from)?;
         while from < size {
             let left = usize::try_from(size - from).unwrap_or(usize::MAX);
             let page = self.backend.block_rows(from, left.min(BLOCKS_PAGE))?;
@@ -385,7 +387,14 @@ impl Taking<'_> {
                     let missing = || BackendError::Damaged(format!("the metadata {metadata_hash} is missing"));
                     body.metadata(&metadata_hash, &map.ok_or_else(missing)?);
                 }
-                body.block(payload, &block.header().to_bytes());
+                let is_audit = audits.front() == Some(&from);
+                body.block(payload, &block.header().to_bytes(), is_audit);
+                if is_audit {
+                    audits.pop_front();
+                    if audits.is_empty() {
+                        audits = self.audits_from(from + 1)?;
+                    }
+                }
                 log.append(&block, &mut Vec::new())
                     .map_err(|error| BackendError::Damaged(format!("block {from}: {error}")))?;
                 from += 1;
@@ -407,6 +416,11 @@ impl Taking<'_> {
         } else {
             Err(BackendError::Damaged(format!("the log's nodes do not follow from its first {size} blocks")).into())
         }
+    }
+
+    /// The next blocks of the audit trail.
+    fn audits_from(&self, from: u64) -> Result<VecDeque<u64>, BackendError> {
+        Ok(self.backend.audits(from.checked_sub(1), BLOCKS_PAGE)?.into())
     }
 
     /// Dictionaries of zstd are among them, and are not written again with each snapshot.

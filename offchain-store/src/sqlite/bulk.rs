@@ -4,7 +4,7 @@ use super::{
     SqliteBackend,
     connection::Snapshot,
     fault::{Fault, Result},
-    read::{SETTINGS_CHECKSUM, all, block_hash_at, block_row, complete, damaged_block, of_block, totals},
+    read::{all, block_hash_at, block_row, complete, damaged_block, of_block, settings, totals},
     rows::{compression_of, int, limit, stored_of, uint},
 };
 use crate::{
@@ -64,9 +64,7 @@ impl BulkBackend for SqliteBackend {
     }
 
     fn settings(&self) -> Result<Vec<(String, Vec<u8>)>, BackendError> {
-        let sql = "SELECT key, value FROM settings WHERE key <> ?1 ORDER BY key LIMIT ?2";
-        let params = (SETTINGS_CHECKSUM, limit(BULK_ROWS_MAX));
-        self.read(|connection| all(connection, sql, params, |row| Ok((row.get(0)?, row.get(1)?))))
+        self.read(|connection| settings(&*Snapshot::begin(connection)?, BULK_ROWS_MAX))
     }
 
     fn notes(&self, kind: NoteKind, from: u64) -> Result<Vec<Note>, BackendError> {

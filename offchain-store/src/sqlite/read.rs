@@ -534,13 +534,26 @@ pub(super) fn setting(connection: &Connection, key: &str) -> Result<Option<Vec<u
     if key.starts_with(dictionary::SETTINGS) {
         return read(key);
     }
-    let stored: Option<Vec<u8>> = read(SETTINGS_CHECKSUM)?;
-    if let Some(stored) = stored
-        && stored != settings_checksum(connection)?
-    {
-        return Err(Fault::damaged("the settings are not those that were set"));
-    }
+    check_settings(connection)?;
     read(key)
+}
+
+fn check_settings(connection: &Connection) -> Result<()> {
+    let sql = "SELECT value FROM settings WHERE key = ?1";
+    let stored: Option<Vec<u8>> = one(connection, sql, [SETTINGS_CHECKSUM], |row| row.get(0))?;
+    match stored {
+        Some(stored) if stored != settings_checksum(connection)? => {
+            Err(Fault::damaged("the settings are not those that were set"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// All settings but their checksum, which another repository has of its own.
+pub(super) fn settings(connection: &Connection, rows_max: usize) -> Result<Vec<(String, Vec<u8>)>> {
+    check_settings(connection)?;
+    let sql = "SELECT key, value FROM settings WHERE key <> ?1 ORDER BY key LIMIT ?2";
+    all(connection, sql, (SETTINGS_CHECKSUM, limit(rows_max)), |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 /// The setting that all others have this checksum.

@@ -69,6 +69,11 @@ fn every_command_prints_the_keys_that_are_documented() {
     prints("gc", 0, &["gc"]);
     prints("audit", 0, &["audit"]);
     prints("compact", 0, &["compact"]);
+    prints("backup", 0, &["backup", "kept"]);
+    prints("backup list", 0, &["backup", "list", "kept"]);
+    prints("backup verify", 0, &["backup", "verify", "kept"]);
+    prints("backup prune", 0, &["backup", "prune", "kept", "--keep-last", "1"]);
+    prints("restore", 0, &["restore", "kept", "--repo", "from-a-backup"]);
     let damaged = rusqlite::Connection::open(shop.database()).unwrap();
     let inner = shop.object(&["show", &format!("{folder}:bad")])["leaf_index"].as_i64().unwrap();
     let sql = "UPDATE payloads SET bytes = zeroblob(length(bytes))
