@@ -45,7 +45,8 @@ fn repository() -> Repository {
 }
 
 fn open(path: &Path) -> StorageEngine {
-    StorageEngine::open(path, Access::Write, &Overrides::default()).unwrap()
+    let flags = Overrides { chunk_size: Some("64KiB".into()), ..Overrides::default() };
+    StorageEngine::open(path, Access::Write, &flags).unwrap()
 }
 
 fn problems(path: &Path) -> Vec<String> {

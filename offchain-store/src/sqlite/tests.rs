@@ -400,7 +400,7 @@ fn a_full_disk_is_named_and_takes_nothing_of_the_batch() {
     };
     pages_max(1);
     let mut batch = log.batch(1);
-    batch.chunks.push(chunk(&vec![1; 1 << 20]));
+    batch.chunks.extend((0..200u32).map(|number| chunk(&number.to_le_bytes().repeat(300))));
     assert!(matches!(backend.commit(batch.clone()), Err(BackendError::DiskFull)));
     assert_eq!(backend.totals().unwrap(), before);
     pages_max(1 << 30);

@@ -6,6 +6,7 @@ use serde_json::json;
 use std::{
     fs::{self, File},
     io::{Read, Seek, SeekFrom, Write},
+    path::Path,
 };
 
 /// Content of several chunks with small ones.
@@ -13,9 +14,9 @@ fn content() -> Vec<u8> {
     (0..40_000u32).flat_map(|index| (index.wrapping_mul(2_654_435_761)).to_le_bytes()).collect()
 }
 
-/// Overwrites bytes of the database file.
-fn overwrite(shop: &Shop, at: u64, bytes: &[u8]) {
-    let mut file = File::options().read(true).write(true).open(shop.database()).unwrap();
+/// Overwrites bytes of a file.
+fn overwrite(path: &Path, at: u64, bytes: &[u8]) {
+    let mut file = File::options().read(true).write(true).open(path).unwrap();
     let mut before = vec![0; bytes.len()];
     file.seek(SeekFrom::Start(at)).unwrap();
     file.read_exact(&mut before).unwrap();
@@ -28,7 +29,7 @@ fn overwrite(shop: &Shop, at: u64, bytes: &[u8]) {
 fn a_file_that_is_no_database_any_more_is_damaged_and_not_missing() {
     for bytes in [&b"not SQLite"[..], &[0; 100]] {
         let shop = Shop::new();
-        overwrite(&shop, 0, bytes);
+        overwrite(&shop.database(), 0, bytes);
         let before = fs::read(shop.database()).unwrap();
         shop.write("file", "content");
         for arguments in [&["head"][..], &["put", "file"], &["check"], &["status"], &["repair"], &["init"]] {
@@ -40,7 +41,7 @@ fn a_file_that_is_no_database_any_more_is_damaged_and_not_missing() {
         assert!(fs::read(shop.database()).unwrap() == before, "nobody wrote to it");
     }
     let shop = Shop::new();
-    overwrite(&shop, 0, b"not SQLite");
+    overwrite(&shop.database(), 0, b"not SQLite");
     insta::assert_snapshot!("no_database", shop.complaint(1, &["head"]) + &shop.complaint(1, &["repair"]));
 }
 
@@ -72,10 +73,11 @@ fn a_changed_payload_is_refused_by_get_and_found_by_a_full_check() {
     let bad = text(&item, "block");
     assert!(number(&shop.object(&["stats"]), "chunks") > 10);
     // One byte of a chunk in the middle, as a failing disk would have it.
-    let bytes = fs::read(shop.database()).unwrap();
+    let pack = shop.path(".pakit/packs/00000001.pack");
+    let bytes = fs::read(&pack).unwrap();
     let needle = &content()[80_000..80_064];
     let at = bytes.windows(needle.len()).position(|window| window == needle).expect("stored as it is");
-    overwrite(&shop, at as u64 + 7, &[needle[7] ^ 1]);
+    overwrite(&pack, at as u64 + 7, &[needle[7] ^ 1]);
 
     let done = shop.run(&["get", &bad]).with_code(1);
     insta::assert_snapshot!("changed_payload", shop.normalized(&done.stderr));

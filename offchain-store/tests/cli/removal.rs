@@ -151,6 +151,11 @@ fn copy(shop: &Shop) -> tempfile::TempDir {
     for file in ["pakit.db", "lock"] {
         fs::copy(shop.path(".pakit").join(file), dir.path().join(file)).unwrap();
     }
+    fs::create_dir(dir.path().join("packs")).unwrap();
+    for pack in fs::read_dir(shop.path(".pakit/packs")).unwrap() {
+        let pack = pack.unwrap();
+        fs::copy(pack.path(), dir.path().join("packs").join(pack.file_name())).unwrap();
+    }
     dir
 }
 
@@ -229,7 +234,9 @@ fn a_compact_that_is_killed_leaves_the_repository_as_it_was_or_smaller() {
     let done = super::objects(&done.stdout).remove(0);
     let (before, after) = (number(&done, "bytes_before"), number(&done, "bytes_after"));
     assert!(after < before - 3_000_000 && after > 0, "{done}");
-    assert_eq!(fs::metadata(repository.path().join("pakit.db")).unwrap().len(), after);
+    let database = fs::metadata(repository.path().join("pakit.db")).unwrap().len();
+    let packs = fs::read_dir(repository.path().join("packs")).unwrap();
+    assert_eq!(database + packs.map(|pack| pack.unwrap().metadata().unwrap().len()).sum::<u64>(), after);
     let names: Vec<_> = fs::read_dir(repository.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(names.iter().all(|name| !name.to_string_lossy().contains("etilqs")), "{names:?}");
 }
