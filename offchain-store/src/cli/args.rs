@@ -128,6 +128,9 @@ pub(super) enum Command {
     /// Print figures of the DAG and of what was saved
     Stats,
     /// Audit the repository
+    ///
+    /// Where it stands is kept in the repository's folder every few seconds. One that was interrupted, in whatever way, goes on with
+    /// --resume; without it, an audit starts from the beginning.
     Check(Check),
     /// Make anew what can be derived, set damaged chunks aside, and list exactly what is lost
     ///
@@ -424,6 +427,12 @@ pub(super) struct Check {
     /// Also read and hash every payload
     #[arg(long)]
     pub full: bool,
+    /// Go on with the audit that was interrupted, as thorough as it was
+    #[arg(long)]
+    pub resume: bool,
+    /// Milliseconds between two times that it is kept where the audit stands
+    #[arg(long, value_name = "MS", default_value_t = 2_000, hide_short_help = true)]
+    pub save_every: u64,
 }
 
 #[derive(Args, Debug)]
