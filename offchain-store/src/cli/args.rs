@@ -317,10 +317,13 @@ pub(super) struct Prove {
 #[derive(Args, Debug)]
 pub(super) struct Verify {
     /// The proof document, or - for standard input
-    #[arg(value_name = "PROOF.json")]
-    pub proof: PathBuf,
+    #[arg(value_name = "PROOF.json", required_unless_present = "batch")]
+    pub proof: Option<PathBuf>,
     /// The file that it is said to prove, or - for standard input
     pub file: Option<PathBuf>,
+    /// Verify every *.json in this folder against one head, over all cores, and print a line for each
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["proof", "file", "url"])]
+    pub batch: Option<PathBuf>,
     /// Root of the log that you trust
     #[arg(long, value_name = "HEX", requires = "size", conflicts_with = "url", value_parser = parse_digest)]
     pub root: Option<[u8; 32]>,
