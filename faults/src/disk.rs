@@ -277,10 +277,9 @@ impl Disk {
                 Node::Folder if is_reachable => image.folders.push(path),
                 Node::File(_) if is_reachable && is_shared_memory(&path) => {
                     // It survives no power cut with a meaning, and may be there all the same.
-                    if rng.random_bool(0.3) {
-                        let byte = if rng.random_bool(0.5) { 0 } else { rng.random() };
-                        image.files.insert(path, vec![byte; 32 << 10]);
-                    }
+                    let is_there = rng.random_bool(0.3);
+                    let byte = if rng.random_bool(0.5) { 0 } else { rng.random() };
+                    image.files.extend(is_there.then(|| (path, vec![byte; 32 << 10])));
                 }
                 Node::File(id) if is_reachable => {
                     image.files.insert(path, self.files[id].image(loss, rng));

@@ -171,7 +171,7 @@ pub fn campaign(wanted: u64, seed: u64, only: Option<&str>) -> Result<Kills> {
     while figures.kills < wanted {
         turn += 1;
         for bench in &benches {
-            if turn % bench.operation.one_in != 0 || figures.kills >= wanted {
+            if !turn.is_multiple_of(bench.operation.one_in) || figures.kills >= wanted {
                 continue;
             }
             let moment = moment(bench, &mut rng);

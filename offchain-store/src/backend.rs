@@ -10,6 +10,7 @@ use crate::{
     removal::marks::{Mark, Marks},
 };
 use pakit_primitives::{BlockHash, Compression, ContentHash, MetadataHash, hasher::Digest};
+use serde::{Deserialize, Serialize};
 use std::{ops::RangeInclusive, path::PathBuf, sync::Arc};
 
 /// What makes two puts the same block: equal content under an equal codec with equal metadata.
@@ -172,7 +173,7 @@ impl WriteBatch {
 }
 
 /// Sums over all blocks and payloads, kept up to date by each commit, so that reading them costs no scan.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Totals {
     /// Blocks: the size of the log.
     pub blocks: u64,

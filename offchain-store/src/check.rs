@@ -2,12 +2,19 @@
 //!
 //! It reads only, in a stream: memory does not grow with the repository. What it finds it lists; nothing is mended. Hold the
 //! writer's lock meanwhile, or a commit that comes in between looks like damage.
+//!
+//! An audit goes on in steps: a block, a page of an index, a chunk. Between any two of them it can be written down as a
+//! [`CheckState`] and taken up by another process, which then reports what one that was never interrupted would have.
 
+mod file;
 mod payload;
 mod problem;
 mod removal;
+mod state;
 
+pub use file::{StateError, StateFile};
 pub use problem::{Lookup, NodeState, Problem};
+pub use state::{CheckState, ResumeError};
 
 use crate::{
     backend::{BackendError, DagBackend, Hop, Totals},
@@ -15,9 +22,9 @@ use crate::{
     dictionary,
 };
 use lru::LruCache;
-use pakit_primitives::{BlockHash, Head, SoftwareHasher, log::Accumulator};
-use serde::{Serialize, Serializer, ser::SerializeStruct};
-use std::{num::NonZeroUsize, ops::ControlFlow};
+use pakit_primitives::{BlockHash, ContentHash, Head, SoftwareHasher, log::Accumulator};
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeStruct};
+use std::{collections::VecDeque, num::NonZeroUsize, ops::ControlFlow};
 
 /// Problems that are listed. More are counted only.
 pub const PROBLEMS_LISTED_MAX: usize = 1_000;
@@ -25,11 +32,9 @@ pub const PROBLEMS_LISTED_MAX: usize = 1_000;
 const PARENTS_REMEMBERED: NonZeroUsize = NonZeroUsize::new(65_536).expect("is not 0; qed");
 /// Items that are read at once.
 const PAGE: usize = 1_024;
-/// Steps between two reports of progress.
-const PROGRESS_STEPS: u64 = 64;
 
 /// How thorough an audit is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Depth {
     /// Blocks, edges, log, indices, sums, and that every payload is there. Reads no payload.
@@ -82,40 +87,14 @@ pub fn check(
     depth: Depth,
     progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
 ) -> Result<CheckReport, BackendError> {
-    let stored = backend.totals()?;
-    let report = CheckReport {
-        depth,
-        is_complete: false,
-        blocks: 0,
-        chunks: 0,
-        removed_payloads: 0,
-        head: None,
-        problems: Vec::new(),
-        problem_count: 0,
-    };
-    // Blocks are visited once by themselves and once in each of two indices.
-    let steps = stored.blocks.saturating_mul(3).saturating_add(stored.chunks);
-    let mut checker = Checker {
-        backend,
-        report,
-        stored,
-        counted: Totals::default(),
-        is_continuous: true,
-        is_counted: true,
-        edges_listed: 0,
-        parents: LruCache::new(PARENTS_REMEMBERED),
-        log: Some(Accumulator::default()),
-        frontier: Frontier::default(),
-        steps_done: 0,
-        steps,
-        progress,
-    };
-    let is_stopped = checker.run().is_break();
-    checker.report.is_complete = !is_stopped;
-    Ok(checker.report)
+    let mut checker = Checker::new(backend, depth)?;
+    let _ = checker.run(progress);
+    Ok(checker.into_report())
 }
 
-struct Checker<'a> {
+/// An audit under way. It can be stopped between any two steps and goes on from there, here or, by way of
+/// [`Self::state`], in another process.
+pub struct Checker<'a> {
     backend: &'a dyn DagBackend,
     report: CheckReport,
     stored: Totals,
@@ -130,9 +109,39 @@ struct Checker<'a> {
     /// Given up where a block's hash is lost.
     log: Option<Accumulator<SoftwareHasher>>,
     frontier: Frontier,
+    /// What is looked at next; nothing at the end.
+    phase: Option<Phase>,
+    /// Chunks that were listed and not looked at yet, and whether there are no others.
+    chunks: VecDeque<ContentHash>,
+    are_chunks_listed: bool,
     steps_done: u64,
     steps: u64,
-    progress: &'a mut dyn FnMut(u64, u64) -> ControlFlow<()>,
+}
+
+/// The part of an audit that is under way, with how far it has come. Blocks are counted by the report.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
+enum Phase {
+    Blocks {},
+    DepthIndex {
+        after: Option<(u32, u64)>,
+        entries: u64,
+    },
+    TimeIndex {
+        after: Option<(u64, u64)>,
+        entries: u64,
+    },
+    SurplusEdges {
+        parent: u64,
+        after: Option<u64>,
+    },
+    Dictionaries {},
+    Chunks {
+        #[serde(with = "state::optional_hash")]
+        after: Option<ContentHash>,
+    },
+    Marks {},
+    Indexes {},
 }
 
 /// What children are compared with.
@@ -153,31 +162,125 @@ impl Remembered {
 /// The frontier, read page by page along with the blocks.
 #[derive(Default)]
 struct Frontier {
-    page: std::collections::VecDeque<u64>,
+    page: VecDeque<u64>,
+    /// The last one that was read.
     after: Option<u64>,
+    /// The last one that a block was found to be.
+    taken: Option<u64>,
     is_read: bool,
 }
 
-impl Checker<'_> {
-    fn run(&mut self) -> ControlFlow<()> {
-        for leaf_index in 0..self.stored.blocks {
-            self.step(1)?;
-            self.check_place(leaf_index);
+impl<'a> Checker<'a> {
+    /// Begins an audit. The error is for a repository whose sums cannot be read: there is nothing to compare with then.
+    pub fn new(backend: &'a dyn DagBackend, depth: Depth) -> Result<Self, BackendError> {
+        let stored = backend.totals()?;
+        let report = CheckReport {
+            depth,
+            is_complete: false,
+            blocks: 0,
+            chunks: 0,
+            removed_payloads: 0,
+            head: None,
+            problems: Vec::new(),
+            problem_count: 0,
+        };
+        Ok(Self {
+            backend,
+            report,
+            stored,
+            counted: Totals::default(),
+            is_continuous: true,
+            is_counted: true,
+            edges_listed: 0,
+            parents: LruCache::new(PARENTS_REMEMBERED),
+            log: Some(Accumulator::default()),
+            frontier: Frontier::default(),
+            phase: Some(Phase::Blocks {}),
+            chunks: VecDeque::new(),
+            are_chunks_listed: false,
+            steps_done: 0,
+            steps: state::steps(&stored),
+        })
+    }
+
+    /// Goes on until the end, or until `progress`, which is told of (steps done, steps in all) after each step, says to stop.
+    /// May be called again then.
+    pub fn run(&mut self, progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>) -> ControlFlow<()> {
+        while let Some(phase) = self.phase {
+            self.phase = self.advance(phase);
+            if self.phase.is_some() {
+                progress(self.steps_done, self.steps)?;
+            }
         }
-        self.check_end();
-        self.check_index_size(Lookup::Depth)?;
-        self.check_index_size(Lookup::Time)?;
-        if self.edges_listed != self.counted.edges || !self.is_counted {
-            self.find_surplus_edges()?;
-        }
-        self.check_dictionaries();
-        self.check_chunks()?;
-        self.check_marks();
-        let indexes = self.backend.check_indexes(!self.is_counted);
-        self.read(indexes, || "the indexes".into());
-        self.compare_totals();
-        // The end is told even where the last steps were not.
-        (self.progress)(self.steps, self.steps)
+        self.report.is_complete = true;
+        // The end is told even where the last steps were not. Nothing is left to stop.
+        let _ = progress(self.steps, self.steps);
+        ControlFlow::Continue(())
+    }
+
+    /// What was found so far.
+    pub fn report(&self) -> &CheckReport {
+        &self.report
+    }
+
+    /// The same, where no more is to come.
+    pub fn into_report(self) -> CheckReport {
+        self.report
+    }
+
+    /// Takes one step, and says which part the next one belongs to.
+    fn advance(&mut self, phase: Phase) -> Option<Phase> {
+        Some(match phase {
+            Phase::Blocks {} if self.report.blocks < self.stored.blocks => {
+                self.check_place(self.report.blocks);
+                self.count_steps(1);
+                phase
+            }
+            Phase::Blocks {} => {
+                self.check_end();
+                Phase::DepthIndex { after: None, entries: 0 }
+            }
+            Phase::DepthIndex { after, entries } => {
+                let page = self.backend.by_depth(0..=u32::MAX, after, PAGE);
+                match self.check_index_page(Lookup::Depth, page, entries) {
+                    Some((after, entries)) => Phase::DepthIndex { after: Some(after), entries },
+                    None => Phase::TimeIndex { after: None, entries: 0 },
+                }
+            }
+            Phase::TimeIndex { after, entries } => {
+                let page = self.backend.by_time(0..=u64::MAX, after, PAGE);
+                match self.check_index_page(Lookup::Time, page, entries) {
+                    Some((after, entries)) => Phase::TimeIndex { after: Some(after), entries },
+                    None if self.edges_listed != self.counted.edges || !self.is_counted => {
+                        Phase::SurplusEdges { parent: 0, after: None }
+                    }
+                    None => Phase::Dictionaries {},
+                }
+            }
+            Phase::SurplusEdges { parent, .. } if parent >= self.stored.blocks => Phase::Dictionaries {},
+            Phase::SurplusEdges { parent, after } => match self.find_surplus_edges(parent, after) {
+                Some(after) => Phase::SurplusEdges { parent, after: Some(after) },
+                None => Phase::SurplusEdges { parent: parent + 1, after: None },
+            },
+            Phase::Dictionaries {} => {
+                self.check_dictionaries();
+                Phase::Chunks { after: None }
+            }
+            Phase::Chunks { after } => match self.check_next_chunk(after) {
+                Some(after) => Phase::Chunks { after: Some(after) },
+                None => Phase::Marks {},
+            },
+            Phase::Marks {} => {
+                self.check_marks();
+                Phase::Indexes {}
+            }
+            Phase::Indexes {} => {
+                let indexes = self.backend.check_indexes(!self.is_counted);
+                self.read(indexes, || "the indexes".into());
+                self.compare_totals();
+                return None;
+            }
+        })
     }
 
     fn check_dictionaries(&mut self) {
@@ -187,14 +290,9 @@ impl Checker<'_> {
         }
     }
 
-    fn step(&mut self, steps: u64) -> ControlFlow<()> {
-        let before = self.steps_done / PROGRESS_STEPS;
+    fn count_steps(&mut self, steps: u64) {
         // What is counted now may be more than the sums promised.
         self.steps_done = self.steps_done.saturating_add(steps).min(self.steps);
-        if self.steps_done / PROGRESS_STEPS == before && self.steps_done > steps {
-            return ControlFlow::Continue(());
-        }
-        (self.progress)(self.steps_done, self.steps)
     }
 
     fn found(&mut self, problem: Problem) {
@@ -206,7 +304,11 @@ impl Checker<'_> {
 
     /// What was read; a failure is a problem like any other.
     fn read<T>(&mut self, result: Result<T, BackendError>, place: impl FnOnce() -> String) -> Option<T> {
-        result.map_err(|error| self.found(Problem::Unreadable { place: place(), error: error.to_string() })).ok()
+        result
+            .map_err(|error| {
+                self.found(Problem::Unreadable { place: place(), error: problem::shortened(error.to_string()) })
+            })
+            .ok()
     }
 
     fn check_place(&mut self, leaf_index: u64) {
@@ -370,7 +472,7 @@ impl Checker<'_> {
         self.edges_listed = self.edges_listed.saturating_add(children);
         let is_listed = self.next_of_frontier() == Some(leaf_index);
         if is_listed {
-            self.frontier.page.pop_front();
+            self.frontier.taken = self.frontier.page.pop_front();
         }
         if is_listed != (children == 0) {
             self.found(Problem::WrongFrontier { leaf_index, children });
@@ -414,59 +516,47 @@ impl Checker<'_> {
         self.report.head = self.log.as_ref().and_then(Accumulator::head);
     }
 
-    /// Each block was found in the index, so one with as many entries has no others.
-    fn check_index_size(&mut self, by: Lookup) -> ControlFlow<()> {
-        let mut entries = 0;
-        let mut after: Option<(u64, u64)> = None;
-        loop {
-            let page: Result<Vec<(u64, u64)>, _> = match by {
-                Lookup::Depth => self
-                    .backend
-                    .by_depth(0..=u32::MAX, after.map(|(depth, leaf)| (depth as u32, leaf)), PAGE)
-                    .map(|page| page.into_iter().map(|(depth, leaf)| (depth.into(), leaf)).collect()),
-                _ => self.backend.by_time(0..=u64::MAX, after, PAGE),
-            };
-            let Some(page) = self.read(page, || format!("the index by {by}")) else { break };
-            entries += page.len() as u64;
-            self.step(page.len() as u64)?;
-            after = page.last().copied();
-            if page.len() < PAGE {
+    /// Counts a page's entries; where the next page begins, and how many entries there are up to it. Each block was found in the
+    /// index, so one with as many entries as there are blocks has no others.
+    fn check_index_page<K: Copy>(
+        &mut self,
+        by: Lookup,
+        page: Result<Vec<(K, u64)>, BackendError>,
+        entries: u64,
+    ) -> Option<((K, u64), u64)> {
+        let page = self.read(page, || format!("the index by {by}"))?;
+        let entries = entries.saturating_add(page.len() as u64);
+        self.count_steps(page.len() as u64);
+        match page.last() {
+            Some(last) if page.len() >= PAGE => Some((*last, entries)),
+            _ => {
                 // Where blocks are lost, so is what is known of them: that they are was told before.
                 let blocks = self.stored.blocks;
                 if entries > blocks || (entries < blocks && self.is_counted) {
-                    self.found(Problem::WrongIndexSize { by, entries, blocks: self.stored.blocks });
+                    self.found(Problem::WrongIndexSize { by, entries, blocks });
                 }
-                break;
+                None
             }
         }
-        ControlFlow::Continue(())
     }
 
-    /// Names the children that are listed without cause. Only where their number shows that there are some, or that some lack.
-    fn find_surplus_edges(&mut self) -> ControlFlow<()> {
-        for parent in 0..self.stored.blocks {
-            let mut after = None;
-            loop {
-                self.step(1)?;
-                let page = self.backend.children(parent, after, PAGE);
-                let page = self.read(page, || format!("children of block {parent}")).unwrap_or_default();
-                for child in &page {
-                    // A child that cannot be read was reported at its own place, unless it is beyond the log.
-                    let names = match self.backend.block(*child) {
-                        Ok(Some(block)) => block.header().parents.iter().any(|named| named.leaf_index == parent),
-                        Ok(None) | Err(_) => *child < self.stored.blocks,
-                    };
-                    if !names {
-                        self.found(Problem::SurplusEdge { parent, child: *child });
-                    }
-                }
-                after = page.last().copied();
-                if page.len() < PAGE {
-                    break;
-                }
+    /// Names the children on a page that are listed without cause; where the next page begins. Only where their number shows that
+    /// there are some, or that some lack.
+    fn find_surplus_edges(&mut self, parent: u64, after: Option<u64>) -> Option<u64> {
+        self.count_steps(1);
+        let page = self.backend.children(parent, after, PAGE);
+        let page = self.read(page, || format!("children of block {parent}")).unwrap_or_default();
+        for child in &page {
+            // A child that cannot be read was reported at its own place, unless it is beyond the log.
+            let names = match self.backend.block(*child) {
+                Ok(Some(block)) => block.header().parents.iter().any(|named| named.leaf_index == parent),
+                Ok(None) | Err(_) => *child < self.stored.blocks,
+            };
+            if !names {
+                self.found(Problem::SurplusEdge { parent, child: *child });
             }
         }
-        ControlFlow::Continue(())
+        page.last().copied().filter(|_| page.len() >= PAGE)
     }
 
     fn compare_totals(&mut self) {

@@ -3,6 +3,13 @@
 //! Whom to believe is the reader's choice and comes from outside the document: [`Expected`] holds a head that the reader was
 //! given or found on a chain. To find one there, look the document's [`ProofDocument::candidate_heads`] up.
 
+mod batch;
+
+pub use batch::{
+    DocumentError, FILES_AT_ONCE, FileAnswer, LeafProof, document_files, verify_documents, verify_files,
+    verify_inclusions,
+};
+
 use crate::proof::ProofDocument;
 use pakit_primitives::{
     BlockHash, ContentHash, Head, Header, HeaderError, LineageError, LogError, SoftwareHasher,
@@ -56,7 +63,7 @@ pub enum TrustedHead<'a> {
 }
 
 impl TrustedHead<'_> {
-    fn source(&self) -> HeadSource {
+    pub(crate) fn source(&self) -> HeadSource {
         match self {
             Self::Unchecked => HeadSource::Unchecked,
             Self::Given(_) => HeadSource::Given,
@@ -223,6 +230,18 @@ pub fn verify_document(
     content: Option<&mut dyn Read>,
     expected: &Expected<'_>,
 ) -> Result<Verification, ContentReadError> {
+    let mut answer = verify_parts(document, expected);
+    if let (None, Some(content), Some(header)) = (&answer.refusal, content, &answer.header) {
+        let (size, content_hash) = hash_content(content, header.original_size)?;
+        if let Err(refusal) = check_content(header, size, content_hash, &mut answer.checked) {
+            answer.refusal = Some(refusal);
+        }
+    }
+    Ok(conclude(answer, document, expected))
+}
+
+/// Verifies all but a content and whether a head is trusted.
+fn verify_parts(document: &ProofDocument, expected: &Expected<'_>) -> Verification {
     let mut answer = Verification {
         valid: false,
         consistent: false,
@@ -232,18 +251,20 @@ pub fn verify_document(
         header: None,
         refusal: None,
     };
-    let header = match check_document(document, expected, &mut answer.checked) {
-        Ok(header) => answer.header.insert(header),
+    match check_document(document, expected, &mut answer.checked) {
+        Ok(header) => answer.header = Some(header),
         Err(refusal) => {
             answer.header = Header::decode(&document.header).ok();
-            return Ok(Verification { refusal: Some(refusal), ..answer });
+            answer.refusal = Some(refusal);
         }
-    };
-    if let Some(content) = content {
-        let (size, content_hash) = hash_content(content, header.original_size)?;
-        if let Err(refusal) = check_content(header, size, content_hash, &mut answer.checked) {
-            return Ok(Verification { refusal: Some(refusal), ..answer });
-        }
+    }
+    answer
+}
+
+/// What follows from the parts, and from whether a head is trusted.
+fn conclude(mut answer: Verification, document: &ProofDocument, expected: &Expected<'_>) -> Verification {
+    if answer.refusal.is_some() {
+        return answer;
     }
     answer.consistent = true;
     answer.trusted_head = document.candidate_heads().find(|head| expected.head.contains(head));
@@ -255,9 +276,11 @@ pub fn verify_document(
     };
     if answer.valid {
         answer.checked.push(Check::Head);
-        vouch_for_first_leaf(header.leaf_index, &mut answer.checked);
+        if let Some(header) = &answer.header {
+            vouch_for_first_leaf(header.leaf_index, &mut answer.checked);
+        }
     }
-    Ok(answer)
+    answer
 }
 
 /// Checks everything that the document holds, except that its heads are trusted.

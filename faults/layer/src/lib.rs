@@ -98,10 +98,8 @@ fn layer() -> Option<MutexGuard<'static, Layer>> {
         let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC | libc::O_APPEND | libc::O_CLOEXEC;
         // SAFETY: the path ends with a NUL and lives until the call returns.
         let journal = unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0o644) } as c_int;
-        let fault = match variable("PAKIT_FAULTS_FAIL") {
-            None => None,
-            Some(text) => Some(String::from_utf8(text).ok().as_deref().and_then(Fault::parse).unwrap_or_else(|| die())),
-        };
+        let parse = |text| String::from_utf8(text).ok().as_deref().and_then(Fault::parse).unwrap_or_else(|| die());
+        let fault = variable("PAKIT_FAULTS_FAIL").map(parse);
         if journal < 0 {
             die();
         }

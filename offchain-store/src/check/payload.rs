@@ -1,9 +1,8 @@
 //! The part of an audit that is about payloads: chunk lists, chunks, contents and metadata.
 
-use super::{Checker, Depth, NodeState, PAGE, Problem};
+use super::{Checker, Depth, NodeState, PAGE, Problem, problem::shortened};
 use crate::{backend::PayloadInfo, block::DagBlock, chunk::CHUNK_BYTES_LIMIT, compress::decompress};
 use pakit_primitives::ContentHash;
-use std::ops::ControlFlow;
 
 impl Checker<'_> {
     /// The content and metadata of a block. A content that several blocks name is looked at with the first of them.
@@ -123,22 +122,18 @@ impl Checker<'_> {
         }
     }
 
-    /// All chunks that are kept, whether a content names them or not.
-    pub(super) fn check_chunks(&mut self) -> ControlFlow<()> {
-        let mut after = None;
-        loop {
+    /// The next of all chunks that are kept, whether a content names it or not; nothing behind the last one.
+    pub(super) fn check_next_chunk(&mut self, after: Option<ContentHash>) -> Option<ContentHash> {
+        if self.chunks.is_empty() && !self.are_chunks_listed {
             let page = self.backend.chunk_hashes(after, PAGE);
-            let Some(page) = self.read(page, || "the list of chunks".into()) else { break };
-            for chunk_hash in &page {
-                self.step(1)?;
-                self.check_chunk(chunk_hash);
-            }
-            after = page.last().copied();
-            if page.len() < PAGE {
-                break;
-            }
+            let page = self.read(page, || "the list of chunks".into()).unwrap_or_default();
+            self.are_chunks_listed = page.len() < PAGE;
+            self.chunks.extend(page);
         }
-        ControlFlow::Continue(())
+        let chunk_hash = self.chunks.pop_front()?;
+        self.check_chunk(&chunk_hash);
+        self.count_steps(1);
+        Some(chunk_hash)
     }
 
     fn check_chunk(&mut self, chunk_hash: &ContentHash) {
@@ -169,7 +164,7 @@ impl Checker<'_> {
     fn damaged(&mut self, chunk_hash: &ContentHash, what: String) {
         // Where it is a whole content, say whose. If that cannot be read either, the chunk is named all the same.
         let leaf_index = self.backend.find_content(chunk_hash, None, 1).unwrap_or_default().first().copied();
-        self.found(Problem::DamagedChunk { chunk_hash: *chunk_hash, leaf_index, what });
+        self.found(Problem::DamagedChunk { chunk_hash: *chunk_hash, leaf_index, what: shortened(what) });
     }
 
     /// A chunk's plaintext, or what is wrong with it. Produces no more than a chunk can have.

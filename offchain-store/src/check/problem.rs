@@ -1,10 +1,23 @@
 //! What an audit can find: [`Problem`].
 
 use pakit_primitives::ContentHash;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+};
+
+/// Bytes of a text that another part gave and that a problem quotes.
+const TEXT_BYTES_MAX: usize = 1_024;
+/// Distinct texts of this file's own that are read back, and their length. There are fewer and shorter ones.
+const OWN_TEXTS_MAX: usize = 256;
+const OWN_TEXT_BYTES_MAX: usize = 128;
+
+/// A text that stands in this program. (An alias, since deserializing would take a plain reference for one into the input.)
+type OwnText = &'static str;
 
 /// One thing that is wrong with a repository, and where. Blocks are named by leaf index.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Problem {
@@ -134,7 +147,8 @@ pub enum Problem {
     #[error("the sum of {name} is {stored} and should be {counted}")]
     WrongTotal {
         /// Which sum.
-        name: &'static str,
+        #[serde(deserialize_with = "own_text")]
+        name: OwnText,
         /// What is kept.
         stored: u64,
         /// What was counted.
@@ -152,7 +166,8 @@ pub enum Problem {
         /// The block.
         leaf_index: u64,
         /// What does not fit.
-        what: &'static str,
+        #[serde(deserialize_with = "own_text")]
+        what: OwnText,
     },
     /// The payload was removed, though the block was not forgotten.
     #[error(
@@ -168,7 +183,8 @@ pub enum Problem {
         /// The block.
         leaf_index: u64,
         /// Forgotten or pinned.
-        mark: &'static str,
+        #[serde(deserialize_with = "own_text")]
+        mark: OwnText,
     },
     /// A mark that an audit block tells of and that is not there.
     #[error("block {leaf_index} is not marked as {mark}, as its audit block tells")]
@@ -176,7 +192,8 @@ pub enum Problem {
         /// The block.
         leaf_index: u64,
         /// Forgotten or pinned.
-        mark: &'static str,
+        #[serde(deserialize_with = "own_text")]
+        mark: OwnText,
     },
     /// The retention rule is not what the last audit block about it tells.
     #[error("the retention rule is not what its audit block tells")]
@@ -201,7 +218,7 @@ pub enum Problem {
         /// The block.
         leaf_index: u64,
         /// The chunk.
-        #[serde(serialize_with = "as_text")]
+        #[serde(serialize_with = "as_text", deserialize_with = "from_text")]
         chunk_hash: ContentHash,
     },
     /// The chunks of a content are each sound or not, but together they are not that content.
@@ -214,7 +231,7 @@ pub enum Problem {
     #[error("the chunk {chunk_hash} is damaged: {what}")]
     DamagedChunk {
         /// The chunk.
-        #[serde(serialize_with = "as_text")]
+        #[serde(serialize_with = "as_text", deserialize_with = "from_text")]
         chunk_hash: ContentHash,
         /// The first block whose whole content it is, if any.
         leaf_index: Option<u64>,
@@ -240,7 +257,7 @@ pub enum Problem {
 }
 
 /// What a block is looked for by.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Lookup {
@@ -272,7 +289,7 @@ impl std::fmt::Display for Lookup {
 }
 
 /// How a stored value that can be computed differs from what was computed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NodeState {
     /// It is not there.
@@ -292,4 +309,35 @@ impl std::fmt::Display for NodeState {
 
 fn as_text<S: Serializer>(value: &impl std::fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
+}
+
+fn from_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ContentHash, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    super::state::digest_of(&text).map(ContentHash::new).ok_or_else(|| de::Error::custom("it has to be a hash"))
+}
+
+/// Gives a text that was written down its life back. What is read is kept once for the life of the process, and no more of it
+/// than a program that wrote it can have.
+fn own_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<&'static str, D::Error> {
+    static KNOWN: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+    let text = String::deserialize(deserializer)?;
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(text) = known.get(text.as_str()) {
+        return Ok(text);
+    }
+    if text.len() > OWN_TEXT_BYTES_MAX || known.len() >= OWN_TEXTS_MAX {
+        return Err(de::Error::custom("it quotes what this program does not say"));
+    }
+    let text = &*Box::leak(text.into_boxed_str());
+    known.insert(text);
+    Ok(text)
+}
+
+/// A text cut to what is quoted of it at most.
+pub(super) fn shortened(mut text: String) -> String {
+    if text.len() > TEXT_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
+        text.push_str("...");
+    }
+    text
 }

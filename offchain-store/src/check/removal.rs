@@ -1,6 +1,6 @@
 //! The part of an audit that is about removal: what is gone was given up, and each decision is told by an audit block.
 
-use super::{Checker, Depth, PAGE, Problem};
+use super::{Checker, Depth, PAGE, Problem, problem::shortened};
 use crate::{
     removal::{
         AuditRecord,
@@ -44,7 +44,9 @@ impl Checker<'_> {
         self.read(compared, || "the marks of blocks".into());
         for difference in found {
             self.found(match difference {
-                Difference::WrongAudit { leaf_index, what } => Problem::WrongAudit { leaf_index, what },
+                Difference::WrongAudit { leaf_index, what } => {
+                    Problem::WrongAudit { leaf_index, what: shortened(what) }
+                }
                 Difference::Untold { leaf_index, mark } => Problem::UntoldMark { leaf_index, mark },
                 Difference::Lost { leaf_index, mark } => Problem::LostMark { leaf_index, mark },
                 Difference::Retention => Problem::WrongRetention,

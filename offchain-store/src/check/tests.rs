@@ -532,3 +532,5 @@ fn the_list_of_problems_is_bounded_and_their_number_is_not() {
     assert_eq!(report.problems.len(), PROBLEMS_LISTED_MAX);
     assert!(report.problem_count > PROBLEMS_LISTED_MAX as u64, "{}", report.problem_count);
 }
+
+mod interrupted;

@@ -128,6 +128,9 @@ pub(super) enum Command {
     /// Print figures of the DAG and of what was saved
     Stats,
     /// Audit the repository
+    ///
+    /// Where it stands is kept in the repository's folder every few seconds. One that was interrupted, in whatever way, goes on with
+    /// --resume; without it, an audit starts from the beginning.
     Check(Check),
     /// Make anew what can be derived, set damaged chunks aside, and list exactly what is lost
     ///
@@ -314,10 +317,13 @@ pub(super) struct Prove {
 #[derive(Args, Debug)]
 pub(super) struct Verify {
     /// The proof document, or - for standard input
-    #[arg(value_name = "PROOF.json")]
-    pub proof: PathBuf,
+    #[arg(value_name = "PROOF.json", required_unless_present = "batch")]
+    pub proof: Option<PathBuf>,
     /// The file that it is said to prove, or - for standard input
     pub file: Option<PathBuf>,
+    /// Verify every *.json in this folder against one head, over all cores, and print a line for each
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["proof", "file", "url"])]
+    pub batch: Option<PathBuf>,
     /// Root of the log that you trust
     #[arg(long, value_name = "HEX", requires = "size", conflicts_with = "url", value_parser = parse_digest)]
     pub root: Option<[u8; 32]>,
@@ -424,6 +430,12 @@ pub(super) struct Check {
     /// Also read and hash every payload
     #[arg(long)]
     pub full: bool,
+    /// Go on with the audit that was interrupted, as thorough as it was
+    #[arg(long)]
+    pub resume: bool,
+    /// Milliseconds between two times that it is kept where the audit stands
+    #[arg(long, value_name = "MS", default_value_t = 2_000, hide_short_help = true)]
+    pub save_every: u64,
 }
 
 #[derive(Args, Debug)]

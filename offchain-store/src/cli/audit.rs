@@ -1,7 +1,7 @@
-//! stats, check, repair.
+//! stats, repair.
 
 use super::{
-    args::{Check, Global},
+    args::Global,
     failure::{Failure, Kind},
     open,
     output::{Output, count},
@@ -9,13 +9,11 @@ use super::{
 use crate::{
     anchor::Outbox,
     backend::BackendError,
-    check::{self, CheckReport, Depth},
     config::Config,
     engine::{Access, OpenError, StorageEngine},
     sqlite::repair::{self, RepairReport},
 };
 use serde::Serialize;
-use std::ops::ControlFlow;
 
 pub(super) fn stats(global: &Global, out: &Output) -> Result<(), Failure> {
     let mut stats = open(global, Access::Read)?.dag_stats()?;
@@ -24,24 +22,9 @@ pub(super) fn stats(global: &Global, out: &Output) -> Result<(), Failure> {
     out.print(&stats, || fields_text(&stats))
 }
 
-pub(super) fn check(global: &Global, out: &Output, args: &Check) -> Result<(), Failure> {
-    let engine = open_unchanging(global)?;
-    let depth = if args.full { Depth::Full } else { Depth::Structure };
-    let bar = out.progress(None);
-    let report = check::check(engine.backend().as_ref(), depth, &mut |done, total| {
-        bar.set_length(total);
-        bar.set_position(done);
-        ControlFlow::Continue(())
-    });
-    bar.finish_and_clear();
-    let report = report?;
-    out.print(&report, || report_text(&report))?;
-    if report.is_sound() { Ok(()) } else { Err(Failure { kind: Kind::Refused, message: String::new() }) }
-}
-
 pub(super) fn repair(global: &Global, out: &Output) -> Result<(), Failure> {
     let config = Config::load(&global.repo, &global.overrides())?;
-    let bar = out.progress(None);
+    let bar = out.percentage();
     let report = repair::repair(&global.repo, &config.database_options(), &mut |done, total| {
         bar.set_length(total);
         bar.set_position(done);
@@ -101,7 +84,7 @@ fn repair_text(report: &RepairReport) -> String {
 
 /// Opens with the writer's lock, since a commit in between would look like damage. Where nothing can be written, nobody
 /// else writes either.
-fn open_unchanging(global: &Global) -> Result<StorageEngine, Failure> {
+pub(super) fn open_unchanging(global: &Global) -> Result<StorageEngine, Failure> {
     match StorageEngine::open(&global.repo, Access::Write, &global.overrides()) {
         Err(OpenError::Backend(BackendError::ReadOnly(_) | BackendError::DiskFull)) => open(global, Access::Read),
         opened => Ok(opened?),
@@ -121,21 +104,4 @@ fn fields_text(value: &impl Serialize) -> String {
         format!("{:<26} {text}", name.replace('_', " "))
     });
     lines.collect::<Vec<_>>().join("\n")
-}
-
-fn report_text(report: &CheckReport) -> String {
-    let problems: String = report.problems.iter().map(|problem| format!("\n  {problem}")).collect();
-    let unlisted = report.problem_count.saturating_sub(report.problems.len() as u64);
-    let more = if unlisted > 0 { format!("\n  and {unlisted} more") } else { String::new() };
-    let verdict = match report.problem_count {
-        0 if report.is_sound() => "sound".to_owned(),
-        0 => "stopped before its end".to_owned(),
-        problems => count(problems, "problem"),
-    };
-    let (blocks, chunks) = (count(report.blocks, "block"), count(report.chunks, "chunk"));
-    let removed = match report.removed_payloads {
-        0 => String::new(),
-        removed => format!("; {} forgotten and dropped, as `pakit audit` tells", count(removed, "content")),
-    };
-    format!("{verdict}: {blocks} and {chunks} checked{removed}{problems}{more}")
 }

@@ -8,6 +8,7 @@ mod args;
 mod audit;
 mod backup;
 mod chain;
+mod check;
 mod failure;
 mod look;
 mod output;
@@ -85,7 +86,7 @@ fn dispatch(global: &Global, command: Command) -> Result<(), Failure> {
         Command::Record(args) => chain::record(global, out, &args),
         Command::Status(args) => chain::status(global, out, &args),
         Command::Stats => audit::stats(global, out),
-        Command::Check(args) => audit::check(global, out, &args),
+        Command::Check(args) => check::check(global, out, &args),
         Command::Repair => audit::repair(global, out),
         Command::Backup(args) => backup::backup(global, out, args),
         Command::Restore(args) => backup::restore(global, out, &args),

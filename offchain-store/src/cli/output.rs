@@ -104,6 +104,15 @@ impl Output {
             Some(_) => "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta} {msg}",
             None => "{spinner} {bytes} {bytes_per_sec} {msg}",
         };
+        self.bar(length, template)
+    }
+
+    /// A progress bar over steps that are all about as long; hidden unless on a terminal.
+    pub(super) fn percentage(&self) -> ProgressBar {
+        self.bar(Some(0), "{bar:40} {percent:>3} % {pos}/{len} {eta} {msg}")
+    }
+
+    fn bar(&self, length: Option<u64>, template: &str) -> ProgressBar {
         let is_shown = !self.quiet && !self.json && io::stderr().is_terminal();
         let target = if is_shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(length, target)

@@ -1,5 +1,7 @@
 //! prove, verify.
 
+mod batch;
+
 use super::{
     args::{Global, Prove, Verify},
     chain::{self, ChainWord},
@@ -103,17 +105,17 @@ struct Answer {
 }
 
 pub(super) fn verify(out: &Output, args: &Verify) -> Result<(), Failure> {
-    if is_dash(&args.proof) && args.file.as_deref().is_some_and(is_dash) {
+    let proof = match (&args.batch, &args.proof) {
+        (Some(folder), _) => return batch::verify(out, args, folder),
+        (None, Some(proof)) => proof,
+        (None, None) => return Err(Failure::usage("name a proof document, or a folder of them with --batch")),
+    };
+    if is_dash(proof) && args.file.as_deref().is_some_and(is_dash) {
         return Err(Failure::usage("standard input can be either the proof or the file, not both"));
     }
-    let document = read_document(&args.proof)?;
-    let given = match (args.root, args.size) {
-        (Some(root), Some(size)) => Some(Head { size, root: LogRoot::new(root) }),
-        _ => None,
-    };
+    let document = read_document(proof)?;
     let (Some(url), Some(dag)) = (&args.url, args.dag) else {
-        let head = given.map_or(TrustedHead::Unchecked, TrustedHead::Given);
-        let expected = Expected { head, genesis_hash: args.genesis.map(BlockHash::new), dag: None };
+        let expected = expected_of(args);
         let verification = verify_file(&document, args.file.as_deref(), &expected)?;
         return answer(out, args, &verification, None);
     };
@@ -123,6 +125,15 @@ pub(super) fn verify(out: &Output, args: &Verify) -> Result<(), Failure> {
         Expected { head: TrustedHead::Chain(&heads), genesis_hash: Some(word.genesis_hash), dag: Some(word.identity) };
     let verification = verify_file(&document, args.file.as_deref(), &expected)?;
     answer(out, args, &verification, Some(&word))
+}
+
+/// What the arguments say is true, without a chain.
+fn expected_of(args: &Verify) -> Expected<'static> {
+    let head = match (args.root, args.size) {
+        (Some(root), Some(size)) => TrustedHead::Given(Head { size, root: LogRoot::new(root) }),
+        _ => TrustedHead::Unchecked,
+    };
+    Expected { head, genesis_hash: args.genesis.map(BlockHash::new), dag: None }
 }
 
 fn read_document(path: &Path) -> Result<ProofDocument, Failure> {
@@ -169,8 +180,11 @@ fn answer(out: &Output, args: &Verify, verification: &Verification, word: Option
         refusal: verification.refusal.as_ref().map(ToString::to_string),
     };
     out.print(&answer, || answer_text(&answer))?;
-    let is_accepted = answer.valid || (args.allow_unchecked_head && answer.consistent);
-    if is_accepted { Ok(()) } else { Err(Failure { kind: Kind::Refused, message: String::new() }) }
+    if is_accepted(args, verification) { Ok(()) } else { Err(Failure { kind: Kind::Refused, message: String::new() }) }
+}
+
+fn is_accepted(args: &Verify, verification: &Verification) -> bool {
+    verification.valid || (args.allow_unchecked_head && verification.consistent)
 }
 
 fn answer_text(answer: &Answer) -> String {

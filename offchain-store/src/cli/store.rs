@@ -253,7 +253,7 @@ fn failed_line(out: &Output, path: &Path, error: &impl std::fmt::Display) -> Res
 }
 
 /// A path as text, and its bytes in hex where the text cannot give them.
-fn path_texts(path: &Path) -> (String, Option<String>) {
+pub(super) fn path_texts(path: &Path) -> (String, Option<String>) {
     let bytes = path.as_os_str().as_bytes();
     (path.to_string_lossy().into_owned(), std::str::from_utf8(bytes).is_err().then(|| hex::encode(bytes)))
 }

@@ -23,6 +23,9 @@ const MOVED_BYTES_MAX: usize = 32 << 20;
 /// A pack is written anew if less than this share of it, in quarters, is still named.
 const LIVE_QUARTERS_MIN: u64 = 3;
 
+/// Chunks with the numbers of their payloads.
+type Numbered = Vec<(u64, StoredChunk)>;
+
 /// Appends a plan's larger chunks to a pack; gives their places.
 pub(super) fn append(packs: &mut PackWriter, plan: &Plan) -> Result<Places> {
     let is_large = |(_, chunk): &&(u64, StoredChunk)| chunk.bytes.len() >= PACKED_BYTES_MIN;
@@ -114,7 +117,7 @@ fn chunks_of(
     reader: &PackReader,
     sparse: &mut BTreeSet<u32>,
     from: u64,
-) -> Result<(Vec<(u64, StoredChunk)>, Option<u64>)> {
+) -> Result<(Numbered, Option<u64>)> {
     let sql = "SELECT payload_id, compression, original_size, hash, bytes FROM payloads
         WHERE payload_id >= ?1 AND kind = 0 AND compression >= ?2 AND bytes IS NOT NULL ORDER BY payload_id";
     let mut select = connection.prepare_cached(sql)?;

@@ -610,3 +610,41 @@ fn an_implementation_that_shares_no_code_answers_the_same() {
     }
     assert!(answers[0] >= 30 && answers[1] >= 1, "{answers:?}");
 }
+
+#[test]
+fn many_at_once_are_answered_in_order_and_as_one_at_a_time() {
+    let case = Case::new();
+    let log = LogReader::new(&case.log);
+    let documents: Vec<ProofDocument> = (0..400u64)
+        .map(|number| {
+            let place = (number % 21) as usize;
+            let mut document = build(&log, &case.log.blocks[place], ProofRequest::at(21)).unwrap();
+            match number % 7 {
+                3 => document.inclusion.path[0][0] ^= 1,
+                5 => drop(document.header.pop()),
+                6 => document.tree_head.size += 1,
+                _ => {}
+            }
+            document
+        })
+        .collect();
+    let expected = Expected::of_head(TrustedHead::Given(case.later_head));
+    let one_at_a_time = |document| format!("{:?}", verify_document(document, None, &expected).unwrap());
+    let answers = verify_documents(&documents, &expected);
+    assert_eq!(answers.iter().filter(|answer| answer.valid).count(), 400 - 3 * 57);
+    let answers: Vec<String> = answers.iter().map(|answer| format!("{answer:?}")).collect();
+    assert_eq!(answers, documents.iter().map(one_at_a_time).collect::<Vec<_>>());
+
+    let proofs = documents.iter().map(|document| LeafProof {
+        leaf_index: document.inclusion.leaf_index,
+        block_hash: document.block_hash,
+        path: &document.inclusion.path,
+    });
+    let proofs: Vec<LeafProof<'_>> = proofs.collect();
+    let one_at_a_time = |proof: &LeafProof<'_>| {
+        verify_inclusion::<SoftwareHasher>(&case.later_head, proof.leaf_index, &proof.block_hash, proof.path)
+    };
+    let answers = verify_inclusions(&case.later_head, &proofs);
+    assert_eq!(answers.iter().filter(|answer| answer.is_err()).count(), 57);
+    assert_eq!(answers, proofs.iter().map(one_at_a_time).collect::<Vec<_>>());
+}

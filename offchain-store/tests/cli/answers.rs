@@ -438,7 +438,7 @@ fn status_stats_and_check_print_one_object_each() {
             json!({
                 "depth": "text", "is_complete": "bool", "blocks": "integer", "chunks": "integer",
                 "removed_payloads": "integer", "head": {"size": "integer", "root": "0x-hash"}, "problems": [],
-                "problem_count": "integer",
+                "problem_count": "integer", "resumed": "bool",
             })
         );
         assert_eq!((&report["head"], &report["problem_count"]), (&shop.object(&["head"]), &json!(0)));

@@ -189,6 +189,8 @@ fn where_nothing_can_be_written_everything_can_be_read() {
     for arguments in [&["status"][..], &["stats"], &["query", "--anchored"], &["check", "--full"]] {
         run_as_somebody(&shop, arguments).with_code(0);
     }
+    let done = run_as_somebody(&shop, &["check", "--full", "--save-every", "0"]).with_code(0);
+    assert_eq!(done.stderr.matches("cannot be resumed").count(), 1, "{}", done.stderr);
     let done = run_as_somebody(&shop, &["put", "file"]).with_code(3);
     insta::assert_snapshot!("read_only", shop.normalized(&done.stderr));
     set(0o755, 0o644);

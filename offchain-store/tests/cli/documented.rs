@@ -96,6 +96,9 @@ fn every_command_prints_the_keys_that_are_documented() {
     prints("head", 0, &["head"]);
     prints("prove with -o", 0, &["prove", "@1", "-o", "proof.json"]);
     prints("verify", 0, &["verify", "proof.json", "--allow-unchecked-head"]);
+    shop.write("proofs/a.json", fs::read(shop.path("proof.json")).unwrap());
+    shop.write("proofs/b.json", "no document");
+    prints("verify with --batch", 1, &["verify", "--batch", "proofs"]);
     prints("status", 0, &["status", "--url", "ws://127.0.0.1:1"]);
     prints("check", 1, &["check", "--full"]);
     prints("repair", 1, &["repair"]);

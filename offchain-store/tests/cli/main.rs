@@ -8,6 +8,8 @@
 //! | `backups.rs` | backups and restores: answers and complaints |
 //! | `damage.rs` | damaged repositories |
 //! | `folders.rs` | folders in whole and in part, hostile and damaged ones |
+//! | `batch.rs` | many proof documents at once |
+//! | `interrupted.rs` | checks that are interrupted, killed and gone on with |
 //! | `documented.rs` | that docs/cli.md says of `--json` what the commands print |
 //! | `removal.rs` | forgetting, pins, gc, compact, and their kills |
 //!
@@ -17,11 +19,13 @@
 
 mod answers;
 mod backups;
+mod batch;
 mod complaints;
 mod damage;
 mod documented;
 mod folders;
 mod help;
+mod interrupted;
 mod removal;
 
 use serde_json::Value;

@@ -48,6 +48,11 @@ impl<H: Hasher> Accumulator<H> {
         self.size
     }
 
+    /// Roots of the complete subtrees for the 1 bits of the size, the largest first: what [`Self::resume`] goes on from.
+    pub fn peaks(&self) -> &[Digest] {
+        &self.peaks
+    }
+
     /// Appends a leaf. `completed` is told each inner node that this completes, as (level, index, hash), lowest first.
     pub fn append(&mut self, block_hash: &BlockHash, mut completed: impl FnMut(u32, u64, &Digest)) {
         let mut node = block_hash.to_bytes();
