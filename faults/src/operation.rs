@@ -41,6 +41,8 @@ pub enum Promise {
     /// The same as the first, but before the first acknowledgement there may be no repository yet, or one that says that it is not
     /// completely made.
     MaybeNone,
+    /// The same as the first, but contents that were forgotten may be gone. Nothing else is.
+    MayDrop,
     /// The repository was damaged before and is sound once it ran to its end. What was whole before is there all along.
     SoundInTheEnd,
 }
@@ -77,6 +79,9 @@ pub fn operations() -> Vec<Operation> {
             finally: verify_backup,
             ..entry("back up what came since", with_backup, backup, None, acknowledged)
         },
+        entry("forget", with_two_folders, forget, None, acknowledged),
+        entry("collect", with_forgotten, |place| pakit(place, &["gc"]), None, Promise::MayDrop),
+        entry("compact", with_dropped, |place| pakit(place, &["compact"]), None, acknowledged),
         Operation {
             one_in: 60,
             ..entry("save the indexes", with_many, |p| put(p, &["folder"], &SMALL), None, acknowledged)
@@ -126,6 +131,32 @@ fn with_backup(place: &Place) -> Result<()> {
     with_blocks(place)?;
     run(backup(place), None)?;
     run(put(place, &["folder", "larger"], &SMALL), None).map(|_| ())
+}
+
+/// A repository with a second folder, whose listing is the last block.
+fn with_two_folders(place: &Place) -> Result<()> {
+    with_blocks(place)?;
+    run(put(place, &["larger", "folder"], &SMALL), None).map(|_| ())
+}
+
+/// The last folder that was put.
+fn forget(place: &Place) -> Command {
+    let engine = StorageEngine::open(&place.repository(), Access::Read, &Overrides::default());
+    // Without a repository the program says so.
+    let last = engine.ok().and_then(|engine| engine.head().ok()).map_or(0, |head| head.size - 1);
+    place.pakit(&words(&["forget", &format!("@{last}"), "--why", "an experiment"]))
+}
+
+/// The same, forgotten and still there.
+fn with_forgotten(place: &Place) -> Result<()> {
+    with_two_folders(place)?;
+    run(forget(place), None).map(|_| ())
+}
+
+/// The same, dropped, with the space still taken.
+fn with_dropped(place: &Place) -> Result<()> {
+    with_forgotten(place)?;
+    run(pakit(place, &["gc"]), None).map(|_| ())
 }
 
 /// The files that are put: `folder` with 150 small and a few larger ones, and two large ones by themselves.
