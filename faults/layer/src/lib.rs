@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `PAKIT_FAULTS_FOLDER` | the folder that is watched, as an absolute path without symlinks; without it nothing is done |
 //! | `PAKIT_FAULTS_JOURNAL` | the file to write the journal to, outside of that folder |
-//! | `PAKIT_FAULTS_FAIL` | `CLASS:NUMBER:WHAT:TIMES`, see [`Fault`] |
+//! | `PAKIT_FAULTS_FAIL` | `CLASS:NUMBER:WHAT:TIMES`, see `Fault` |
 //!
 //! Every block of unsafe code here is one of three kinds: a system call with arguments that the caller vouches for, as it would
 //! to the C library; memory of the caller's that such a call has just read or written as well; and `errno`.
