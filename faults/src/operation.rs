@@ -81,7 +81,7 @@ pub fn operations() -> Vec<Operation> {
         },
         entry("forget", with_two_folders, forget, None, acknowledged),
         entry("collect", with_forgotten, |place| pakit(place, &["gc"]), None, Promise::MayDrop),
-        entry("compact", with_dropped, |place| pakit(place, &["compact"]), None, acknowledged),
+        entry("compact", with_dropped, |place| pakit(place, &["compact"]), None, Promise::MayDrop),
         Operation {
             one_in: 60,
             ..entry("save the indexes", with_many, |p| put(p, &["folder"], &SMALL), None, acknowledged)
@@ -133,18 +133,22 @@ fn with_backup(place: &Place) -> Result<()> {
     run(put(place, &["folder", "larger"], &SMALL), None).map(|_| ())
 }
 
-/// A repository with a second folder, whose listing is the last block.
+/// A repository with a second folder, and the name of its listing in a file of `source`.
 fn with_two_folders(place: &Place) -> Result<()> {
     with_blocks(place)?;
-    run(put(place, &["larger", "folder"], &SMALL), None).map(|_| ())
+    let done = run(put(place, &["larger", "folder"], &SMALL), None)?;
+    let listing = acknowledged(&done.stdout)?.pop().context("a put of a folder says nothing")?;
+    Ok(fs::write(place.source().join(FORGOTTEN), listing.block)?)
 }
 
-/// The last folder that was put.
+/// The file that names what is forgotten.
+const FORGOTTEN: &str = "forgotten";
+
+/// The second folder.
 fn forget(place: &Place) -> Command {
-    let engine = StorageEngine::open(&place.repository(), Access::Read, &Overrides::default());
-    // Without a repository the program says so.
-    let last = engine.ok().and_then(|engine| engine.head().ok()).map_or(0, |head| head.size - 1);
-    place.pakit(&words(&["forget", &format!("@{last}"), "--why", "an experiment"]))
+    // Without the file the program refuses the empty name.
+    let listing = fs::read_to_string(place.source().join(FORGOTTEN)).unwrap_or_default();
+    place.pakit(&words(&["forget", &listing, "--why", "an experiment"]))
 }
 
 /// The same, forgotten and still there.
