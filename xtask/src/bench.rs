@@ -42,6 +42,21 @@ pub(crate) struct Wanted {
     pub(crate) folder: Option<PathBuf>,
     /// Pairs of runs for each peer.
     pub(crate) pairs: usize,
+    /// Only these peers, instead of all.
+    pub(crate) peers: Vec<Peer>,
+}
+
+/// A store that Pakit is measured beside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Peer {
+    /// In Go, encrypted.
+    Restic,
+    /// In Rust, for restic's repositories.
+    Rustic,
+    /// In Python and C.
+    Borg,
+    /// Neither cuts nor waits for the disk.
+    Git,
 }
 
 /// Runs what was asked for, or all, and writes each one's section of the report.

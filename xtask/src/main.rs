@@ -55,6 +55,9 @@ enum Recipe {
         /// Pairs of runs of Pakit and each peer.
         #[arg(long, default_value_t = 11)]
         pairs: usize,
+        /// Only this peer; may be given several times.
+        #[arg(long = "peer")]
+        peers: Vec<bench::Peer>,
     },
     /// Kill, cut off, fill up and damage the store for a long time, and write what came of it into docs/dependability.md.
     Faults {
@@ -87,8 +90,8 @@ fn main() -> ExitCode {
         Recipe::Build => build::run(),
         Recipe::Demo { folder } => demo::run(folder),
         Recipe::Test { keep_going } => test::run(keep_going),
-        Recipe::Bench { only, blocks, folder, pairs } => {
-            bench::run_benches(&bench::Wanted { only, blocks, folder, pairs })
+        Recipe::Bench { only, blocks, folder, pairs, peers } => {
+            bench::run_benches(&bench::Wanted { only, blocks, folder, pairs, peers })
         }
         Recipe::Faults { only: Some(campaign), from: Some(from), .. } => faults::write_earlier(campaign, &from),
         Recipe::Faults { only, count, seed, from: _ } => faults::run_campaigns(only, count, seed),

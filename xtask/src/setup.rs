@@ -18,6 +18,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
+    bench::Peer,
     process::{self, Scratch, is_on_path, typed},
     tools::Tool,
 };
@@ -270,12 +271,13 @@ fn ensure_packages() -> Result<()> {
     Ok(())
 }
 
-/// Installs the stores that Pakit is measured beside; says where rustic is.
-pub(crate) fn ensure_peers(environment: &Environment) -> Result<PathBuf> {
-    for (program, package) in [("restic", "restic"), ("borg", "borgbackup")] {
-        ensure_installed(is_on_path(program), package)?;
+/// Installs the stores that Pakit is measured beside, all where none is named; says where rustic is, or would be.
+pub(crate) fn ensure_peers(environment: &Environment, only: &[Peer]) -> Result<PathBuf> {
+    let is_wanted = |peer| only.is_empty() || only.contains(&peer);
+    for (peer, program, package) in [(Peer::Restic, "restic", "restic"), (Peer::Borg, "borg", "borgbackup")] {
+        ensure_installed(!is_wanted(peer) || is_on_path(program), package)?;
     }
-    RUSTIC.ensure(environment)
+    if is_wanted(Peer::Rustic) { RUSTIC.ensure(environment) } else { Ok(RUSTIC.program.into()) }
 }
 
 /// A store in Rust for restic's repositories.

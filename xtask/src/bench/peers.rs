@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::{Wanted, machine};
+use super::{Peer, Wanted, machine};
 use crate::{
     process::run,
     setup::{self, Environment},
@@ -20,6 +20,8 @@ use crate::{
 /// A program that stores a folder.
 struct Contender {
     name: &'static str,
+    /// Which peer it is; none for Pakit itself.
+    peer: Option<Peer>,
     /// Makes an empty store.
     prepare: fn(&Programs, &Path, &Path) -> Command,
     /// Stores the folder.
@@ -34,6 +36,7 @@ struct Programs {
 
 const PAKIT: Contender = Contender {
     name: "pakit put",
+    peer: None,
     prepare: |programs, store, _| pakit(programs, store, &["init"]),
     store: |programs, store, folder| with(pakit(programs, store, &["put", "--quiet"]), folder),
 };
@@ -41,16 +44,19 @@ const PAKIT: Contender = Contender {
 const PEERS: [Contender; 4] = [
     Contender {
         name: "restic backup",
+        peer: Some(Peer::Restic),
         prepare: |_, store, _| restic(store, &["init", "--quiet"]),
         store: |_, store, folder| with(restic(store, &["backup", "--quiet"]), folder),
     },
     Contender {
         name: "rustic backup",
+        peer: Some(Peer::Rustic),
         prepare: |programs, store, _| rustic(programs, store, &["init"]),
         store: |programs, store, folder| with(rustic(programs, store, &["backup"]), folder),
     },
     Contender {
         name: "borg create",
+        peer: Some(Peer::Borg),
         prepare: |_, store, _| with(borg(store, &["init", "--encryption", "none"]), store),
         store: |_, store, folder| {
             let mut archive = store.as_os_str().to_owned();
@@ -62,6 +68,7 @@ const PEERS: [Contender; 4] = [
     },
     Contender {
         name: "git add",
+        peer: Some(Peer::Git),
         prepare: |_, store, folder| git(store, folder, &["init", "--quiet"]),
         store: |_, store, folder| git(store, folder, &["-c", "core.safecrlf=false", "add", "--force", "--all", "."]),
     },
@@ -116,7 +123,7 @@ struct Measured {
 
 /// Stores the folders with each program, and gives the section of the report.
 pub(super) fn run_all(environment: &Environment, programs: &Path, wanted: &Wanted) -> Result<String> {
-    let programs = Programs { pakit: programs.join("pakit"), rustic: setup::ensure_peers(environment)? };
+    let programs = Programs { pakit: programs.join("pakit"), rustic: setup::ensure_peers(environment, &wanted.peers)? };
     let folders = match &wanted.folder {
         Some(folder) => vec![folder.clone()],
         None => vec![registry_sources()?, linux_sources()?],
@@ -130,19 +137,22 @@ pub(super) fn run_all(environment: &Environment, programs: &Path, wanted: &Wante
         wanted.pairs,
     );
     for folder in folders {
-        of_folder(&programs, &folder, wanted.pairs, &mut report)?;
+        of_folder(&programs, &folder, wanted, &mut report)?;
     }
     Ok(report)
 }
 
-fn of_folder(programs: &Programs, folder: &Path, pairs: usize, report: &mut String) -> Result<()> {
+fn of_folder(programs: &Programs, folder: &Path, wanted: &Wanted, report: &mut String) -> Result<()> {
     let (count, bytes) = size_of(folder)?;
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     let scratch = target_folder()?.join("bench-files");
     // Unmeasured: brings the files into the page cache for all alike.
     measure(&PAKIT, programs, &scratch, folder)?;
     let (mut own, mut rows, mut raw) = (Vec::new(), String::new(), String::new());
-    for peer in &PEERS {
+    let pairs = wanted.pairs;
+    let is_wanted =
+        |peer: &&Contender| wanted.peers.is_empty() || peer.peer.is_some_and(|peer| wanted.peers.contains(&peer));
+    for peer in PEERS.iter().filter(is_wanted) {
         let runs = pairs_with(peer, programs, &scratch, folder, pairs)?;
         let of_peer: Vec<Measured> = runs.iter().map(|[_, peer]| *peer).collect();
         let ratio = |of: fn(&Measured) -> Duration| {
