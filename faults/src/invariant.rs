@@ -77,8 +77,12 @@ pub fn examine(repository: &Path, known: &Known<'_>) -> Result<Found> {
         ensure!(lost.is_none(), "{said:?} is there and what was acknowledged before is not: {lost:?}");
         ensure!(said.leaf_index.is_none_or(|at| at == block.leaf_index()), "{said:?} is at {}", block.leaf_index());
         let mut content = Vec::new();
-        engine.reader(&block, None)?.copy_to(&mut content).with_context(|| format!("{said:?} was acknowledged"))?;
-        read += 1;
+        match engine.reader(&block, None).and_then(|mut reader| reader.copy_to(&mut content)) {
+            Ok(_) => read += 1,
+            // What is said to be dropped may be.
+            Err(GetError::Forgotten { .. }) if known.promise == Promise::MayDrop => continue,
+            Err(error) => return Err(error).with_context(|| format!("{said:?} was acknowledged")),
+        }
         if let Some(path) = said.path.as_deref().filter(|path| path.is_file()) {
             let file = match files.get(path) {
                 Some(file) => file,

@@ -262,7 +262,14 @@ impl PackWriter {
         self.changed.clear();
     }
 
-    /// What was appended does not count, and will be written over.
+    /// What was appended does not count, and stays: the database was asked to commit and failed, and after a crash such a commit may
+    /// turn out to be whole. Nothing is ever written over what it names.
+    pub(crate) fn skip(&mut self) {
+        self.end = self.next;
+        self.changed.clear();
+    }
+
+    /// What was appended does not count, and will be written over. Only where the database was not asked to commit yet.
     pub(crate) fn forget(&mut self) {
         if self.next.pack != self.end.pack {
             // The packs that were begun are begun again.
@@ -271,6 +278,18 @@ impl PackWriter {
         self.next = self.end;
         self.unsynced.clear();
         self.changed.clear();
+    }
+
+    /// Gives the space back of what was forgotten, which a full disk is in need of.
+    pub(crate) fn give_back(&self) -> io::Result<()> {
+        for (number, bytes) in list(&self.repository)? {
+            if number > self.end.pack {
+                fs::remove_file(path(&self.repository, number))?;
+            } else if number == self.end.pack && bytes > self.end.bytes {
+                File::options().write(true).open(path(&self.repository, number))?.set_len(self.end.bytes)?;
+            }
+        }
+        Ok(())
     }
 
     /// Lets the next record begin a pack, so that all others can be looked through.
@@ -395,6 +414,9 @@ mod tests {
         writer.forget();
         assert_eq!(append(&mut writer, &[chunk(4, 5_000)])[0].pack, 2);
         writer.forget();
+        writer.give_back().unwrap();
+        assert_eq!(list(folder.path()).unwrap(), committed);
+        append(&mut writer, &[chunk(4, 5_000)]);
         drop(writer);
         assert_eq!(list(folder.path()).unwrap().len(), 2);
 
@@ -406,6 +428,17 @@ mod tests {
         let reader = PackReader::new(folder.path());
         assert_eq!(reader.read(kept).unwrap(), vec![1; 5_000]);
         assert_eq!(reader.read(next).unwrap(), vec![5; 5_000]);
+    }
+
+    #[test]
+    fn what_a_failed_commit_may_still_name_is_never_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = PackWriter::new(folder.path(), BTreeMap::new());
+        let doubtful = append(&mut writer, &[chunk(1, 5_000)])[0];
+        writer.skip();
+        let next = append(&mut writer, &[chunk(2, 5_000)])[0];
+        assert!(next.offset >= doubtful.offset + 5_000);
+        assert_eq!(PackReader::new(folder.path()).read(doubtful).unwrap(), vec![1; 5_000]);
     }
 
     #[test]

@@ -158,6 +158,23 @@ struct Writer {
     /// Whether commits wait for the disk. Packs are waited for as soon as the database's order of writes counts: what a row
     /// names has to be on the disk before the row is.
     waits_for_packs: bool,
+    /// Whether the database was asked to commit the last batch.
+    is_committing: bool,
+}
+
+impl Writer {
+    /// Gives back what a batch that failed had written of itself. What cannot be given back is written over later, or by the
+    /// next opening.
+    fn give_up(&mut self, is_disk_full: bool) {
+        let is_log_empty = is_disk_full && connection::try_empty_log(&self.connection).is_ok_and(|is_empty| is_empty);
+        // Nothing is left in the log, or was ever in it, that a crash could make whole.
+        if is_log_empty || !self.is_committing {
+            self.packs.forget();
+            let _ = self.packs.give_back();
+        } else {
+            self.packs.skip();
+        }
+    }
 }
 
 impl SqliteBackend {
@@ -287,7 +304,14 @@ impl SqliteBackend {
         let derived = Derived::of_writer(&mut connection)?;
         let packs = PackWriter::new(dir, read::packs(&connection)?);
         let waits_for_packs = options.fsync != Fsync::Off;
-        let writer = Writer { connection, stagings: Stagings::new(), is_cleared: false, packs, waits_for_packs };
+        let writer = Writer {
+            connection,
+            stagings: Stagings::new(),
+            is_cleared: false,
+            packs,
+            waits_for_packs,
+            is_committing: false,
+        };
         Ok(Self {
             dir: dir.to_owned(),
             derived: RwLock::new(derived),
@@ -410,6 +434,7 @@ impl SqliteBackend {
     }
 
     fn commit_batch(&self, writer: &mut Writer, batch: WriteBatch) -> Result<()> {
+        writer.is_committing = false;
         self.clear_unreferenced(writer)?;
         let txn = writer.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         // Only this changes it, and holds the writer: between the locks nothing moves.
@@ -430,10 +455,12 @@ impl SqliteBackend {
             drop(derived);
             // Locked over the commit: it takes away the pages of runs that were merged.
             let mut derived = self.derived_mut();
+            writer.is_committing = true;
             txn.commit()?;
             derived.saved_is(saved, additions, position);
         } else {
             drop(derived);
+            writer.is_committing = true;
             txn.commit()?;
             self.derived_mut().add(additions, position);
         }
@@ -569,7 +596,8 @@ impl DagBackend for SqliteBackend {
     }
 
     fn setting(&self, key: &str) -> Answer<Option<Vec<u8>>> {
-        self.read(|connection| read::setting(connection, key))
+        // The checksum and what it is of, in one state.
+        self.read(|connection| read::setting(&*Snapshot::begin(connection)?, key))
     }
 
     fn dictionary(&self, number: u32) -> Answer<Option<Arc<Dictionary>>> {
@@ -584,11 +612,8 @@ impl DagBackend for SqliteBackend {
         let mut writer = self.writer()?;
         let committed = self.commit_batch(&mut writer, batch).map_err(|fault| fault.in_repository(&self.dir));
         if committed.is_err() {
-            writer.packs.forget();
-        }
-        if matches!(committed, Err(BackendError::DiskFull)) {
-            // What the batch had written of itself is given back. If even that fails, the next opening tries again.
-            let _ = connection::empty_log(&writer.connection);
+            let is_full = matches!(committed, Err(BackendError::DiskFull));
+            writer.give_up(is_full);
         }
         committed
     }
