@@ -683,12 +683,20 @@ impl Marks for SqliteBackend {
 fn lock(dir: &Path) -> Answer<File> {
     let path = dir.join(LOCK_FILE);
     let file = open_lock_file(&path).map_err(|source| io_error(dir, &path, source))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(BackendError::Locked(dir.to_owned())),
-        Err(TryLockError::Error(source)) => Err(BackendError::Io { path, source }),
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::Error(source)) => return Err(BackendError::Io { path, source }),
+        }
     }
+    Err(BackendError::Locked(dir.to_owned()))
 }
+
+/// How often the writer's lock is tried for, and what is waited in between: a quarter of a second. A process that is just being
+/// started holds copies of what the starting one has open, also of a lock that was given up meanwhile, until it runs.
+const LOCK_TRIES: u32 = 25;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Opens or makes a file that stands for a lock. A symlink is not followed, or whoever may write to the folder would have us
 /// make files elsewhere; what is no file at all is refused.
