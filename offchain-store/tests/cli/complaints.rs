@@ -159,7 +159,16 @@ fn run_as_somebody(shop: &Shop, arguments: &[&str]) -> super::Done {
     if is_superuser() {
         command.uid(NOBODY).gid(NOBODY);
     }
-    finish(command.spawn().unwrap())
+    // The program is a copy that was just written; a process that another test starts at that moment still has it open.
+    for _ in 0..100 {
+        match command.spawn() {
+            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+            started => return finish(started.unwrap()),
+        }
+    }
+    panic!("the program is being written for two seconds");
 }
 
 #[test]
