@@ -25,7 +25,7 @@ use zstd::zstd_safe::{self, DDict};
 
 /// Greatest chunk that is compressed against a dictionary, in bytes: of a larger one zstd learns enough by itself.
 pub const DICTIONARY_CHUNK_BYTES_MAX: usize = 32 << 10;
-/// Greatest dictionary, in bytes. More of it gains little, and each process that reads holds it twice.
+/// Greatest dictionary, in bytes; each process that reads holds it twice.
 const DICTIONARY_BYTES_MAX: usize = 64 << 10;
 /// Where zstd looks for a dictionary's number in its bytes, behind the magic number.
 const NUMBER_AT: usize = 4;
