@@ -48,6 +48,7 @@ pub fn read(path: &Path) -> Result<Vec<Event>> {
     let mut rest = bytes.as_slice();
     let mut events = Vec::new();
     while rest.len() >= HEAD_BYTES {
+        // All of these places lie within the record's first HEAD_BYTES, of which there are enough; a slice of n bytes is [u8; n].
         let number = |at: usize| u64::from_le_bytes(rest[at..at + 8].try_into().unwrap());
         let length = |at: usize| u32::from_le_bytes(rest[at..at + 4].try_into().unwrap()) as usize;
         let Some(kind) = KINDS.into_iter().find(|kind| *kind as u8 == rest[0]) else {
