@@ -4,14 +4,17 @@
 //! rarely fills. In a pack it is written once, to its last byte. A pack is a sequence of records that say themselves what they
 //! hold (`record.rs`), so that the rows that name its chunks can be made anew from it.
 //!
-//! A pack only grows, and counts up to the length that the database tells. What stands beyond was never acknowledged: the
-//! next commit writes over it. Whoever commits waits for the pack before the database: what a row names is on the disk.
+//! A pack only grows, and counts up to the length that the database tells. What stands beyond was never acknowledged, if the
+//! database is sound; whether it is, a commit does not know. So a writer leaves alone whatever it did not write itself and begins a
+//! pack of its own, and only compacting, which looks at all rows, removes what none of them names. Whoever commits waits for the
+//! pack before the database: what a row names is on the disk.
 
 use crate::{
     backend::{BackendError, StoredChunk},
-    record::{self, ChunkGroup, HEADER_BYTES, Kind, RecordError},
+    record::{self, ChunkGroup, HEADER_BYTES, Kind, RecordError, RecordHeader},
 };
 use lru::LruCache;
+use pakit_primitives::{Compression, ContentHash};
 use std::{
     collections::BTreeMap,
     fs::{self, File},
@@ -59,6 +62,11 @@ impl Place {
         bytes[4..8].copy_from_slice(&self.length.to_le_bytes());
         bytes[8..].copy_from_slice(&self.offset.to_le_bytes());
         bytes
+    }
+
+    /// Offset of the byte behind.
+    pub(crate) fn end(&self) -> u64 {
+        self.offset.saturating_add(u64::from(self.length))
     }
 
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
@@ -127,17 +135,17 @@ pub(crate) struct PackWriter {
     changed: BTreeMap<u32, u64>,
     /// A pack that gets no more.
     ended: Option<u32>,
+    /// The greatest number that somebody else gave a pack; none before the first look at the folder.
+    taken: Option<u32>,
     file: Option<File>,
     /// Files that have to be on the disk before this batch may count.
     unsynced: Vec<File>,
     is_folder_unsynced: bool,
-    /// The packs that count, until what else there is was removed.
-    uncleared: Option<BTreeMap<u32, u64>>,
 }
 
 impl PackWriter {
     /// Goes on behind the packs that count, given by their numbers with the lengths that count.
-    pub(crate) fn new(repository: &Path, committed: BTreeMap<u32, u64>) -> Self {
+    pub(crate) fn new(repository: &Path, committed: &BTreeMap<u32, u64>) -> Self {
         let end =
             committed.last_key_value().map_or_else(End::default, |(pack, bytes)| End { pack: *pack, bytes: *bytes });
         Self {
@@ -146,28 +154,24 @@ impl PackWriter {
             next: end,
             changed: BTreeMap::new(),
             ended: None,
+            taken: None,
             file: None,
             unsynced: Vec::new(),
             is_folder_unsynced: false,
-            uncleared: Some(committed),
         }
     }
 
-    /// Removes what a writer left behind that died before it counted. With the first write and not before: whoever only looks
-    /// removes nothing.
-    fn clear(&mut self) -> io::Result<()> {
-        let Some(committed) = &self.uncleared else { return Ok(()) };
-        let mut is_whole = false;
-        for (number, bytes) in list(&self.repository)? {
-            if !committed.contains_key(&number) {
-                fs::remove_file(path(&self.repository, number))?;
-            } else if number == self.end.pack && bytes >= self.end.bytes {
-                File::options().write(true).open(path(&self.repository, number))?.set_len(self.end.bytes)?;
-                is_whole = true;
-            }
+    /// Looks at what is there, with the first write. The last pack gets more only if it ends where it should: longer, it holds what a
+    /// writer that died left, or what the database forgot; shorter, it lost its end, which is the audit's to tell of.
+    fn look(&mut self) -> io::Result<()> {
+        if self.taken.is_some() {
+            return Ok(());
         }
-        // A pack that lost its end is the audit's to tell of, and gets no more.
-        (self.ended, self.uncleared) = (Some(self.end.pack).filter(|_| !is_whole), None);
+        let found = list(&self.repository)?;
+        if found.get(&self.end.pack) != Some(&self.end.bytes) {
+            self.ended = Some(self.end.pack);
+        }
+        self.taken = Some(found.last_key_value().map_or(0, |(number, _)| *number).max(self.end.pack));
         Ok(())
     }
 
@@ -198,7 +202,7 @@ impl PackWriter {
         if lengths.is_empty() {
             return Ok(());
         }
-        self.clear()?;
+        self.look()?;
         let body = group.take();
         let (header, _) = record::seal(Kind::Chunks, &body)?;
         let (pack, at) = self.room()?;
@@ -221,7 +225,7 @@ impl PackWriter {
     fn room(&mut self) -> io::Result<(u32, u64)> {
         if self.next.pack == 0 || self.next.bytes >= PACK_BYTES_MAX || self.ended == Some(self.next.pack) {
             self.unsynced.extend(self.file.take());
-            return self.begin(self.next.pack + 1);
+            return self.begin(self.next.pack.max(self.taken.unwrap_or(0)) + 1);
         }
         if self.file.is_none() {
             self.file = Some(File::options().write(true).open(path(&self.repository, self.next.pack))?);
@@ -282,10 +286,12 @@ impl PackWriter {
 
     /// Gives the space back of what was forgotten, which a full disk is in need of.
     pub(crate) fn give_back(&self) -> io::Result<()> {
+        // Before the first look at the folder, nothing in it is this writer's.
+        let Some(taken) = self.taken else { return Ok(()) };
         for (number, bytes) in list(&self.repository)? {
-            if number > self.end.pack {
+            if number > self.end.pack.max(taken) {
                 fs::remove_file(path(&self.repository, number))?;
-            } else if number == self.end.pack && bytes > self.end.bytes {
+            } else if number == self.end.pack && bytes > self.end.bytes && self.ended != Some(number) {
                 File::options().write(true).open(path(&self.repository, number))?.set_len(self.end.bytes)?;
             }
         }
@@ -294,10 +300,87 @@ impl PackWriter {
 
     /// Lets the next record begin a pack, so that all others can be looked through.
     pub(crate) fn end_pack(&mut self) -> io::Result<()> {
-        self.clear()?;
+        self.look()?;
         self.ended = Some(self.next.pack);
         Ok(())
     }
+}
+
+/// What a record says of a chunk, and where it stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Listed {
+    /// Number of its payload. Where a batch failed, a later one may have given its numbers again.
+    pub(crate) number: u64,
+    pub(crate) chunk_hash: ContentHash,
+    pub(crate) compression: Compression,
+    pub(crate) original_size: u32,
+    pub(crate) place: Place,
+}
+
+/// Tells of all chunks in a pack's first bytes, in the order in which they were written. Records that are not whole are passed over.
+pub(crate) fn chunks(repository: &Path, pack: u32, bytes: u64, each: &mut dyn FnMut(Listed)) -> io::Result<()> {
+    let file = File::open(path(repository, pack))?;
+    let end = bytes.min(file.metadata()?.len());
+    let mut at = PACK_HEADER_BYTES;
+    while at < end {
+        match record_at(&file, pack, at, end)? {
+            Some((listed, next)) => {
+                listed.into_iter().for_each(&mut *each);
+                at = next;
+            }
+            None => at = next_record(&file, at + 1, end)?,
+        }
+    }
+    Ok(())
+}
+
+/// The chunks of the record at a place, and where the next one begins; `None` where no whole record stands.
+fn record_at(file: &File, pack: u32, at: u64, end: u64) -> io::Result<Option<(Vec<Listed>, u64)>> {
+    let start = at + HEADER_BYTES as u64;
+    let mut header = [0; HEADER_BYTES];
+    if start > end {
+        return Ok(None);
+    }
+    file.read_exact_at(&mut header, at)?;
+    let Ok(header) = RecordHeader::parse(&header) else { return Ok(None) };
+    let next = start + u64::from(header.stored_len);
+    if header.kind != Kind::Chunks || next > end {
+        return Ok(None);
+    }
+    let mut body = vec![0; header.stored_len as usize];
+    file.read_exact_at(&mut body, start)?;
+    let Ok(body) = header.open(body) else { return Ok(None) };
+    let mut listed = Vec::new();
+    let told = record::chunks::<RecordError>(&body, |entry| {
+        let record::ChunkEntry { number, chunk_hash, compression, original_size, bytes } = entry;
+        let place = Place { pack, offset: 0, length: bytes.len() as u32 };
+        listed.push(Listed { number, chunk_hash, compression, original_size, place });
+        Ok(())
+    });
+    // The bytes stand at the record's end, in the order of the entries.
+    let mut offset = next - listed.iter().map(|listed| u64::from(listed.place.length)).sum::<u64>();
+    for listed in &mut listed {
+        listed.place.offset = offset;
+        offset += u64::from(listed.place.length);
+    }
+    Ok(told.is_ok().then_some((listed, next)))
+}
+
+/// Where the next record may begin, from a place on; the end if there is none.
+fn next_record(file: &File, mut at: u64, end: u64) -> io::Result<u64> {
+    let mut window = vec![0; 1 << 20];
+    while at < end {
+        let length = usize::try_from(end - at).map_or(window.len(), |left| left.min(window.len()));
+        let Some(seen) = window.get_mut(..length) else { break };
+        file.read_exact_at(seen, at)?;
+        if let Some(found) = seen.windows(record::MAGIC.len()).position(|bytes| bytes == record::MAGIC) {
+            return Ok(at + found as u64);
+        }
+        // A beginning of it may stand at the window's end.
+        let passed = length.saturating_sub(record::MAGIC.len() - 1).max(1);
+        at += passed as u64;
+    }
+    Ok(end)
 }
 
 /// Reads chunks, for any number of threads.
@@ -316,9 +399,7 @@ impl PackReader {
     pub(crate) fn read(&self, place: Place) -> io::Result<Vec<u8>> {
         let file = self.file(place.pack)?;
         // Asked for only where much memory is at stake: a length that lies takes none.
-        if place.length > UNCHECKED_BYTES_MAX
-            && place.offset.saturating_add(u64::from(place.length)) > file.metadata()?.len()
-        {
+        if place.length > UNCHECKED_BYTES_MAX && place.end() > file.metadata()?.len() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let mut bytes = vec![0; place.length as usize];
@@ -371,7 +452,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use pakit_primitives::{Compression, ContentHash};
 
     fn chunk(number: u8, length: usize) -> StoredChunk {
         let bytes = vec![number; length];
@@ -386,7 +466,7 @@ mod tests {
     #[test]
     fn chunks_come_back_from_their_places_across_records_and_packs() {
         let folder = tempfile::tempdir().unwrap();
-        let mut writer = PackWriter::new(folder.path(), BTreeMap::new());
+        let mut writer = PackWriter::new(folder.path(), &BTreeMap::new());
         let chunks: Vec<StoredChunk> = (1..20).map(|number| chunk(number, usize::from(number) * 20_000)).collect();
         let mut places = append(&mut writer, &chunks[..10]);
         writer.end_pack().unwrap();
@@ -402,9 +482,9 @@ mod tests {
     }
 
     #[test]
-    fn what_did_not_count_is_written_over_and_what_a_dead_writer_left_is_removed() {
+    fn what_did_not_count_is_written_over_by_its_writer_and_left_alone_by_the_next() {
         let folder = tempfile::tempdir().unwrap();
-        let mut writer = PackWriter::new(folder.path(), BTreeMap::new());
+        let mut writer = PackWriter::new(folder.path(), &BTreeMap::new());
         let kept = append(&mut writer, &[chunk(1, 5_000)])[0];
         let committed = writer.sync(true).unwrap().clone();
         writer.committed();
@@ -414,26 +494,60 @@ mod tests {
         writer.forget();
         assert_eq!(append(&mut writer, &[chunk(4, 5_000)])[0].pack, 2);
         writer.forget();
-        writer.give_back().unwrap();
-        assert_eq!(list(folder.path()).unwrap(), committed);
-        append(&mut writer, &[chunk(4, 5_000)]);
         drop(writer);
-        assert_eq!(list(folder.path()).unwrap().len(), 2);
 
-        let mut writer = PackWriter::new(folder.path(), committed.clone());
-        assert_eq!(list(folder.path()).unwrap().len(), 2, "whoever only looks removes nothing");
+        let mut writer = PackWriter::new(folder.path(), &committed);
         let next = append(&mut writer, &[chunk(5, 5_000)])[0];
-        assert_eq!(next, given_up);
-        assert_eq!(list(folder.path()).unwrap().len(), 1);
+        assert_eq!(next.pack, 3, "who knows whether the database is right about the others");
+        let packs = writer.sync(true).unwrap().clone();
+        writer.committed();
+        append(&mut writer, &[chunk(6, 5_000)]);
+        writer.forget();
+        writer.give_back().unwrap();
         let reader = PackReader::new(folder.path());
-        assert_eq!(reader.read(kept).unwrap(), vec![1; 5_000]);
-        assert_eq!(reader.read(next).unwrap(), vec![5; 5_000]);
+        for (place, number) in [(kept, 1), (given_up, 2), (next, 5)] {
+            assert_eq!(reader.read(place).unwrap(), vec![number; 5_000]);
+        }
+        let found = list(folder.path()).unwrap();
+        assert_eq!(found.keys().copied().collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(found[&3], packs[&3], "what it wrote itself in vain is given back");
+    }
+
+    #[test]
+    fn the_chunks_of_a_pack_are_listed_except_those_in_damaged_records() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = PackWriter::new(folder.path(), &BTreeMap::new());
+        let batches: Vec<Vec<StoredChunk>> =
+            (0..4).map(|batch| (1..5).map(|number| chunk(batch * 10 + number, 3_000)).collect()).collect();
+        let places: Vec<Vec<Place>> = batches.iter().map(|batch| append(&mut writer, batch)).collect();
+        let sound = fs::read(path(folder.path(), 1)).unwrap();
+        let listed = |bytes: u64| {
+            let mut found = Vec::new();
+            chunks(folder.path(), 1, bytes, &mut |listed| found.push((listed.place, listed.chunk_hash))).unwrap();
+            found
+        };
+        let of = |batches: &[Vec<StoredChunk>], places: &[Vec<Place>]| -> Vec<(Place, ContentHash)> {
+            let hashes = batches.iter().flatten().map(|chunk| chunk.chunk_hash);
+            places.iter().flatten().copied().zip(hashes).collect()
+        };
+        assert_eq!(listed(u64::MAX), of(&batches, &places));
+        assert_eq!(listed(sound.len() as u64 - 1), of(&batches[..3], &places[..3]), "the last one counts in part");
+        // The header of the second record: its magic, its kind, its lengths, its checksum; then its entries and bytes.
+        let second = places[0][3].offset as usize + 3_000;
+        for at in [0, 4, 8, 10, 11, 12, 16, 20, 60, 5_000].map(|at| second + at) {
+            let mut damaged = sound.clone();
+            damaged[at] ^= 1;
+            fs::write(path(folder.path(), 1), damaged).unwrap();
+            let expected: Vec<_> =
+                of(&batches[..1], &places[..1]).into_iter().chain(of(&batches[2..], &places[2..])).collect();
+            assert_eq!(listed(u64::MAX), expected, "byte {at}");
+        }
     }
 
     #[test]
     fn what_a_failed_commit_may_still_name_is_never_written_over() {
         let folder = tempfile::tempdir().unwrap();
-        let mut writer = PackWriter::new(folder.path(), BTreeMap::new());
+        let mut writer = PackWriter::new(folder.path(), &BTreeMap::new());
         let doubtful = append(&mut writer, &[chunk(1, 5_000)])[0];
         writer.skip();
         let next = append(&mut writer, &[chunk(2, 5_000)])[0];
@@ -444,7 +558,7 @@ mod tests {
     #[test]
     fn a_pack_that_lost_its_end_gets_no_more_and_says_so() {
         let folder = tempfile::tempdir().unwrap();
-        let mut writer = PackWriter::new(folder.path(), BTreeMap::new());
+        let mut writer = PackWriter::new(folder.path(), &BTreeMap::new());
         let place = append(&mut writer, &[chunk(1, 50_000)])[0];
         let committed = writer.sync(true).unwrap().clone();
         drop(writer);
@@ -454,7 +568,7 @@ mod tests {
             reader.restore(&Stored::Packed(place)).unwrap_err().to_string(),
             "the repository is damaged: pack 1 is cut off"
         );
-        let mut writer = PackWriter::new(folder.path(), committed);
+        let mut writer = PackWriter::new(folder.path(), &committed);
         assert_eq!(append(&mut writer, &[chunk(2, 50_000)])[0].pack, 2);
         assert_eq!(list(folder.path()).unwrap()[&1], 10_000, "what is left is left");
         fs::remove_file(path(folder.path(), 1)).unwrap();
@@ -467,7 +581,7 @@ mod tests {
     #[test]
     fn the_bytes_of_a_pack_are_frozen() {
         let folder = tempfile::tempdir().unwrap();
-        let mut writer = PackWriter::new(folder.path(), BTreeMap::new());
+        let mut writer = PackWriter::new(folder.path(), &BTreeMap::new());
         append(&mut writer, &[chunk(7, 3), chunk(8, 2)]);
         let bytes = fs::read(path(folder.path(), 1)).unwrap();
         assert_eq!(&bytes[..16], b"PKTPACK1\x01\0\0\0\0\0\0\0");

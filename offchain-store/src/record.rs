@@ -10,7 +10,7 @@ use crate::{
 use pakit_primitives::{Compression, ContentHash, MetadataHash, hasher::Digest};
 
 /// First bytes of every record.
-const MAGIC: [u8; 4] = *b"PKTR";
+pub(crate) const MAGIC: [u8; 4] = *b"PKTR";
 /// Bytes before the body.
 pub(crate) const HEADER_BYTES: usize = 20;
 /// Most bytes of a body as stored: the largest chunk that a repository can keep, and its entry.

@@ -7,7 +7,11 @@ use offchain_store::{
     check::{Depth, check},
     config::Overrides,
     engine::Access,
-    sqlite::{compact::compact, repair::repair},
+    removal::{ForgetError, ForgetOptions, GcError},
+    sqlite::{
+        compact::compact,
+        repair::{RepairReport, repair},
+    },
 };
 use pakit_primitives::BlockHash;
 use std::{
@@ -121,6 +125,101 @@ fn a_missing_pack_is_named_and_a_repair_says_which_contents_are_lost() {
         engine.store(std::io::Cursor::new(content.clone()), None).unwrap();
         assert!(*engine.retrieve(block).unwrap() == **content);
     }
+}
+
+fn repaired(path: &Path) -> RepairReport {
+    repair(path, &Config::default().database_options(), &mut |_, _| {}).unwrap()
+}
+
+fn execute(path: &Path, sql: &str) -> usize {
+    rusqlite::Connection::open(path.join("pakit.db")).unwrap().execute(sql, ()).unwrap()
+}
+
+fn assert_all_is_there(path: &Path, blocks: &[(BlockHash, Vec<u8>)]) {
+    let engine = StorageEngine::open(path, Access::Read, &Overrides::default()).unwrap();
+    for (block, content) in blocks {
+        assert!(*engine.retrieve(block).unwrap() == **content);
+    }
+    drop(engine);
+    assert_eq!(problems(path), Vec::<String>::new());
+}
+
+#[test]
+fn rows_of_packed_chunks_that_are_damaged_or_gone_are_made_anew_from_the_packs() {
+    for damage in [
+        "DELETE FROM payloads WHERE compression >= 16",
+        "DELETE FROM payloads WHERE payload_id = (SELECT max(payload_id) FROM payloads WHERE compression >= 16)",
+        "UPDATE payloads SET bytes = x'00' WHERE compression >= 16",
+        "UPDATE payloads SET bytes = zeroblob(16) WHERE compression >= 16",
+        "UPDATE payloads SET compression = 0 WHERE compression >= 16",
+        "UPDATE payloads SET compression = 99 WHERE compression >= 16",
+        "UPDATE payloads SET original_size = original_size + 1 WHERE compression >= 16",
+        "UPDATE payloads SET stored_size = 3 WHERE compression >= 16",
+        "UPDATE payloads SET hash = zeroblob(32) WHERE compression >= 16",
+        "UPDATE payloads SET kind = 2 WHERE compression >= 16",
+        "UPDATE packs SET bytes = 20",
+        "DELETE FROM packs",
+    ] {
+        let Repository { path, blocks, .. } = &repository();
+        assert!(execute(path, damage) > 0, "{damage}");
+        let report = repaired(path);
+        assert!(report.is_whole(), "{damage}: {report:?}");
+        assert!(report.rows_corrected > 0, "{damage}: {report:?}");
+        assert_all_is_there(path, blocks);
+        let again = repaired(path);
+        assert_eq!((again.rows_corrected, again.counts_corrected, again.totals_corrected), (0, 0, false), "{damage}");
+    }
+}
+
+#[test]
+fn a_writer_removes_nothing_of_packs_that_the_database_does_not_know() {
+    for damage in ["UPDATE packs SET bytes = 20", "DELETE FROM packs", "UPDATE packs SET pack = 7"] {
+        let Repository { path, blocks, .. } = &mut repository();
+        execute(path, damage);
+        let engine = open(path);
+        let content = content(99, 50_000);
+        let stored = engine.store(std::io::Cursor::new(content.clone()), None).unwrap();
+        blocks.push((stored.block.block_hash(), content));
+        drop(engine);
+        let _ = compact(path, &Config::default().database_options(), &|_, _| {});
+        assert!(repaired(path).is_whole(), "{damage}");
+        for (block, content) in blocks.iter() {
+            assert!(*open(path).retrieve(block).unwrap() == **content, "{damage}");
+        }
+    }
+}
+
+#[test]
+fn what_was_forgotten_does_not_come_back_from_a_pack() {
+    let Repository { path, blocks, .. } = &repository();
+    let engine = open(path);
+    let options = ForgetOptions { why: "a court said so".into(), ..ForgetOptions::default() };
+    let block = engine.block(&blocks[6].0).unwrap().unwrap();
+    engine.removal::<_, ForgetError>(|mut removal| removal.forget(&[block.as_ref().clone()], &options)).unwrap();
+    engine.removal::<_, GcError>(|mut removal| removal.gc("a test", &mut |_, _| ())).unwrap();
+    let id = "(SELECT payload_id FROM blocks WHERE leaf_index = 7)";
+    drop(engine);
+    assert_eq!(execute(path, &format!("DELETE FROM payloads WHERE kind = 2 AND payload_id = {id}")), 1);
+    assert!(repaired(path).is_whole());
+    let engine = open(path);
+    assert!(engine.retrieve(&blocks[6].0).unwrap_err().to_string().contains("forgotten"));
+    assert!(engine.block(&blocks[6].0).unwrap().is_some());
+    drop(engine);
+    assert_eq!(problems(path), Vec::<String>::new());
+}
+
+#[test]
+fn compacting_removes_what_a_writer_left_that_died() {
+    let Repository { path, blocks, .. } = &repository();
+    let length = fs::metadata(pack(path, 1)).unwrap().len();
+    let mut longer = fs::read(pack(path, 1)).unwrap();
+    longer.extend_from_slice(&[1; 10_000]);
+    fs::write(pack(path, 1), longer).unwrap();
+    fs::write(pack(path, 2), [2; 10_000]).unwrap();
+    compact(path, &Config::default().database_options(), &|_, _| {}).unwrap();
+    assert_eq!(fs::metadata(pack(path, 1)).unwrap().len(), length);
+    assert!(!pack(path, 2).exists());
+    assert_all_is_there(path, blocks);
 }
 
 #[test]

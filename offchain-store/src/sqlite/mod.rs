@@ -302,7 +302,7 @@ impl SqliteBackend {
         }
         let sight = if is_to_fill { Sight::Filled } else { Sight::Shared };
         let derived = Derived::of_writer(&mut connection)?;
-        let packs = PackWriter::new(dir, read::packs(&connection)?);
+        let packs = PackWriter::new(dir, &read::packs(&connection)?);
         let waits_for_packs = options.fsync != Fsync::Off;
         let writer = Writer {
             connection,

@@ -48,14 +48,16 @@ pub(super) fn check(dir: &Path, packs: &BTreeMap<u32, u64>) -> Result<()> {
 }
 
 /// Moves what is still named out of packs that are mostly not, and removes those. A kill leaves chunks in old packs or in
-/// new ones, and at most files that nothing names, which whoever opens the repository next removes.
+/// new ones, and at most files that nothing names, which the next compacting removes.
 pub(super) fn compact(dir: &Path, connection: &mut Connection) -> Result<()> {
     let committed = read::packs(connection)?;
-    let mut sparse = sparse_packs(connection, &committed)?;
+    let named = named(connection)?;
+    clear(dir, &committed, &named)?;
+    let mut sparse = sparse_packs(&committed, &named);
     if sparse.is_empty() {
         return Ok(());
     }
-    let mut writer = PackWriter::new(dir, committed);
+    let mut writer = PackWriter::new(dir, &committed);
     writer.end_pack().map_err(PackError::from)?;
     let reader = PackReader::new(dir);
     let mut from = 0;
@@ -94,21 +96,55 @@ fn remove(dir: &Path, connection: &mut Connection, packs: &BTreeSet<u32>) -> Res
     Ok(())
 }
 
-/// Packs of which little is named by any row.
-fn sparse_packs(connection: &Connection, committed: &BTreeMap<u32, u64>) -> Result<BTreeSet<u32>> {
-    let mut named: BTreeMap<u32, u64> = BTreeMap::new();
-    let sql = "SELECT compression, bytes FROM payloads WHERE kind = 0 AND compression >= ?1 AND bytes IS NOT NULL";
+/// What rows name of a pack.
+#[derive(Clone, Copy, Default, Debug)]
+struct Named {
+    /// In all.
+    bytes: u64,
+    /// Where the last of it ends.
+    end: u64,
+}
+
+/// What all rows name.
+fn named(connection: &Connection) -> Result<BTreeMap<u32, Named>> {
+    let mut named: BTreeMap<u32, Named> = BTreeMap::new();
+    let sql = "SELECT compression, bytes FROM payloads WHERE compression >= ?1 AND bytes IS NOT NULL";
     let mut select = connection.prepare(sql)?;
     let mut rows = select.query([PACKED])?;
     while let Some(row) = rows.next()? {
-        if let Some(Stored::Packed(place)) = stored_of(row.get(0)?, row.get(1)?) {
-            *named.entry(place.pack).or_default() += u64::from(place.length);
+        let Some(Stored::Packed(place)) = stored_of(row.get(0)?, row.get(1)?) else {
+            // What it names is known to a repair only, which needs the packs for it.
+            return Err(Fault::damaged("the place of a chunk cannot be read"));
+        };
+        let of_pack = named.entry(place.pack).or_default();
+        of_pack.bytes = of_pack.bytes.saturating_add(u64::from(place.length));
+        of_pack.end = of_pack.end.max(place.end());
+    }
+    Ok(named)
+}
+
+/// Removes what writers that died left: packs, and ends of packs, that neither count nor are named.
+fn clear(dir: &Path, committed: &BTreeMap<u32, u64>, named: &BTreeMap<u32, Named>) -> Result<()> {
+    for (number, length) in pack::list(dir).map_err(PackError::from)? {
+        let needed = named.get(&number).map_or(0, |named| named.end).max(committed.get(&number).copied().unwrap_or(0));
+        let file = pack::path(dir, number);
+        if needed == 0 {
+            std::fs::remove_file(file).map_err(PackError::from)?;
+        } else if needed < length {
+            let file = std::fs::File::options().write(true).open(file).map_err(PackError::from)?;
+            file.set_len(needed).map_err(PackError::from)?;
         }
     }
+    Ok(())
+}
+
+/// Packs of which little is named by any row.
+fn sparse_packs(committed: &BTreeMap<u32, u64>, named: &BTreeMap<u32, Named>) -> BTreeSet<u32> {
     let is_sparse = |(pack, bytes): &(&u32, &u64)| {
-        named.get(pack).copied().unwrap_or(0).saturating_mul(4) < bytes.saturating_mul(LIVE_QUARTERS_MIN)
+        let named = named.get(pack).map_or(0, |named| named.bytes);
+        named.saturating_mul(4) < bytes.saturating_mul(LIVE_QUARTERS_MIN)
     };
-    Ok(committed.iter().filter(is_sparse).map(|(pack, _)| *pack).collect())
+    committed.iter().filter(is_sparse).map(|(pack, _)| *pack).collect()
 }
 
 /// Chunks of sparse packs from a payload's number on, and where to go on. A pack that cannot be read stays as it is.
@@ -119,7 +155,7 @@ fn chunks_of(
     from: u64,
 ) -> Result<(Numbered, Option<u64>)> {
     let sql = "SELECT payload_id, compression, original_size, hash, bytes FROM payloads
-        WHERE payload_id >= ?1 AND kind = 0 AND compression >= ?2 AND bytes IS NOT NULL ORDER BY payload_id";
+        WHERE payload_id >= ?1 AND compression >= ?2 AND bytes IS NOT NULL ORDER BY payload_id";
     let mut select = connection.prepare_cached(sql)?;
     let mut rows = select.query((int(from), PACKED))?;
     let (mut chunks, mut bytes_read) = (Vec::new(), 0);

@@ -1,10 +1,11 @@
 //! Repair: makes anew whatever follows from blocks and payloads, sets damaged payloads aside, and tells exactly what is lost.
 //!
 //! What cannot be derived is never invented: a block whose header no longer hashes to its block hash stays as it is and is
-//! named. A chunk whose bytes are not its content moves to the table `set_aside`, as it was found, and its payload counts as
-//! removed: to put the same content again restores it under its old block. Where only the hash that the row names was
-//! damaged, the block's header tells, and the chunk stays.
+//! named. Where a pack holds the chunk that a row should name, the row is made anew. A chunk whose bytes are not its content
+//! moves to the table `set_aside`, as it was found, and its payload counts as removed: to put the same content again restores it
+//! under its old block. Where only the hash that the row names was damaged, the block's header tells, and the chunk stays.
 
+mod packed;
 mod rehash;
 
 use super::{
@@ -23,7 +24,7 @@ use crate::{
     chunk::CHUNK_BYTES_LIMIT,
     compress::decompress,
     dictionary::{self, Dictionary},
-    pack::{PackReader, Stored},
+    pack::{PackReader, Place, Stored},
     plan::node_number,
     removal::{self, replay},
 };
@@ -149,7 +150,7 @@ fn repair_rows(dir: &Path, options: &Options, progress: &mut dyn FnMut(u64, u64)
     connection.execute("UPDATE totals SET generation = 0 WHERE generation < 0", ())?;
     let mut repairer = Repairer::new(&mut connection, dir, progress)?;
     repairer.dictionaries()?;
-    repairer.chunks()?;
+    repairer.chunks(dir)?;
     repairer.blocks()?;
     repairer.log()?;
     repairer.ways()?;
@@ -241,11 +242,11 @@ impl<'a> Repairer<'a> {
         (self.progress)(self.rows_done, self.rows);
     }
 
-    /// Sets aside the chunks that do not restore to their hash, and mends what the rows of the others say of them.
-    fn chunks(&mut self) -> Result<()> {
+    /// Mends what rows say of chunks, from the chunks themselves or from packs, and sets aside what does not restore to its hash.
+    fn chunks(&mut self, dir: &Path) -> Result<()> {
+        let (mut damaged, mut packs) = (BTreeMap::new(), BTreeMap::new());
         for first in (0..self.payloads_end).step_by(STEP_ROWS as usize) {
             let txn = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let mut damaged = Vec::new();
             {
                 let sql = "SELECT payload_id, hash, compression, original_size, bytes, kind, stored_size FROM payloads
                     WHERE payload_id >= ?1 AND payload_id < ?2 AND (kind = 0 OR bytes IS NOT NULL)";
@@ -255,9 +256,13 @@ impl<'a> Repairer<'a> {
                     self.report.chunks += 1;
                     let id = uint(row, 0)?;
                     let Some((original_size, stored_size)) = sound_chunk(row, &self.materials) else {
-                        damaged.push((id, row.get::<_, Option<Digest>>(1).ok().flatten().unwrap_or_default()));
+                        damaged.insert(id, row.get::<_, Option<Digest>>(1).ok().flatten().unwrap_or_default());
                         continue;
                     };
+                    if let Some(place) = place(row) {
+                        let end: &mut u64 = packs.entry(place.pack).or_default();
+                        *end = place.end().max(*end);
+                    }
                     self.counted.chunks += 1;
                     self.counted.unique_bytes += original_size;
                     self.counted.stored_bytes += stored_size;
@@ -268,15 +273,18 @@ impl<'a> Repairer<'a> {
                     }
                 }
             }
-            for (id, hash) in damaged {
-                set_aside(&txn, id)?;
-                self.aside.insert(id);
-                name(&mut self.report.set_aside, &mut self.report.set_aside_count, ContentHash::new(hash));
-            }
             txn.commit()?;
             self.step();
         }
-        Ok(())
+        self.count_packs(&packs)?;
+        self.restore_from_packs(dir, &mut damaged)?;
+        let txn = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for (id, hash) in damaged {
+            set_aside(&txn, id)?;
+            self.aside.insert(id);
+            name(&mut self.report.set_aside, &mut self.report.set_aside_count, ContentHash::new(hash));
+        }
+        Ok(txn.commit()?)
     }
 
     /// Finds the blocks that are lost and those whose content is, and sums up the others.
@@ -482,6 +490,14 @@ fn stored_size(row: &rusqlite::Row<'_>) -> u64 {
         Ok(Some(Stored::Here(bytes))) => bytes.len() as u64,
         Ok(Some(Stored::Packed(place))) => u64::from(place.length),
         Ok(None) | Err(_) => 0,
+    }
+}
+
+/// Where such a row's chunk stands, if it stands in a pack.
+fn place(row: &rusqlite::Row<'_>) -> Option<Place> {
+    match stored_of(row.get(2).ok()?, row.get(4).ok()?)? {
+        Stored::Here(_) => None,
+        Stored::Packed(place) => Some(place),
     }
 }
 
