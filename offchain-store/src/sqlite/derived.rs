@@ -159,21 +159,21 @@ impl Derived {
         self.filter.as_ref().is_some_and(|filter| filter.may_contain(hash))
     }
 
-    /// The first value of a key that satisfies `is_it`.
+    /// The first value that satisfies `is_it` among those of the hashes that begin with these bytes, in an index of hashes.
     pub(super) fn find<T>(
         &self,
         connection: &Connection,
         index: Index,
-        key: u64,
+        prefix: u64,
         mut is_it: impl FnMut(u64) -> Result<Option<T>>,
     ) -> Result<Option<T>> {
-        for (_, value) in self.recent[index as usize].range(of_key(key)) {
+        for (_, value) in self.recent[index as usize].range(of_key(prefix)) {
             if let Some(found) = is_it(*value)? {
                 return Ok(Some(found));
             }
         }
         let mut found = None;
-        let _: ControlFlow<()> = self.runs.visit(connection, index, &of_key(key), |(_, value)| {
+        let _: ControlFlow<()> = self.runs.of_hash(connection, index, prefix, |value| {
             found = is_it(value)?;
             Ok(if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;

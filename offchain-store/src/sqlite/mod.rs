@@ -8,6 +8,7 @@
 //! | `bulk.rs` | the rows in their order, for copies of everything |
 //! | `derived.rs` | what is derived from the rows to find them: existence filter, indexes, counts of children |
 //! | `runs.rs` | the indexes as sorted runs |
+//! | `sieve.rs` | what a run does not hold, in memory |
 //! | `packs.rs` | the larger chunks, which stand in files beside the database |
 //! | `parent_cache.rs` | what blocks ask of their parents, in memory |
 //! | `marks.rs` | the tables of what was decided about blocks |
@@ -34,6 +35,7 @@ mod rows;
 mod runs;
 mod schema;
 pub(crate) mod scratch;
+mod sieve;
 #[cfg(test)]
 mod tests;
 mod write;

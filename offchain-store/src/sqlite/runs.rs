@@ -14,6 +14,7 @@
 use super::{
     fault::{Fault, Result},
     rows::{int, uint},
+    sieve::Sieve,
 };
 use rusqlite::{Connection, OptionalExtension};
 use std::{cmp::Reverse, collections::BinaryHeap, ops::ControlFlow, ops::RangeInclusive, sync::Arc};
@@ -64,6 +65,8 @@ struct Run {
     entries: u64,
     /// The first entry of each page.
     fences: Vec<Entry>,
+    /// For the indexes of hashes.
+    sieve: Sieve,
 }
 
 /// All runs, by index, the oldest and largest first.
@@ -95,7 +98,13 @@ impl Runs {
                 return Err(damaged());
             }
             runs.next_id = runs.next_id.max(id + 1);
-            runs.by_index.get_mut(index).ok_or_else(damaged)?.push(Arc::new(Run { id, level, entries, fences }));
+            runs.by_index.get_mut(index).ok_or_else(damaged)?.push(Arc::new(Run {
+                id,
+                level,
+                entries,
+                fences,
+                sieve: Sieve::default(),
+            }));
         }
         runs.by_index.iter_mut().for_each(|runs| runs.sort_by_key(|run| (Reverse(run.level), run.id)));
         Ok(runs)
@@ -134,6 +143,32 @@ impl Runs {
         for run in self.of(index) {
             if run.visit(connection, range, &mut visit)?.is_break() {
                 return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Calls `visit` with the values of the hashes that begin with these bytes until it breaks, in an index of hashes.
+    pub(super) fn of_hash(
+        &self,
+        connection: &Connection,
+        index: Index,
+        prefix: u64,
+        mut visit: impl FnMut(u64) -> Result<ControlFlow<()>>,
+    ) -> Result<ControlFlow<()>> {
+        for run in self.of(index).iter().filter(|run| run.sieve.may_hold(prefix)) {
+            let mut is_in_vain = true;
+            let flow = run.visit(connection, &of_key(prefix), &mut |(_, value)| {
+                is_in_vain = false;
+                visit(value)
+            })?;
+            if flow.is_break() {
+                return Ok(flow);
+            }
+            if is_in_vain && run.sieve.is_worth_learning(run.entries) {
+                // A page that cannot be read is told by the question that needs it, which this one may not be.
+                run.learn(connection)
+                    .unwrap_or_else(|fault| tracing::debug!("run {} is not learned: {fault:?}", run.id));
             }
         }
         Ok(ControlFlow::Continue(()))
@@ -247,6 +282,19 @@ impl Run {
         Ok(ControlFlow::Continue(()))
     }
 
+    /// Lets later questions for what the run does not hold be answered from memory.
+    fn learn(&self, connection: &Connection) -> Result<()> {
+        let mut prefixes = Vec::with_capacity(usize::try_from(self.entries).unwrap_or(0));
+        for page in 0..self.fences.len() {
+            let _: ControlFlow<()> = self.page(connection, page, |(prefix, _)| {
+                prefixes.push(prefix);
+                Ok(ControlFlow::Continue(()))
+            })?;
+        }
+        self.sieve.learn(&prefixes);
+        Ok(())
+    }
+
     /// Calls `visit` with the entries of a page until it breaks.
     fn page(
         &self,
@@ -307,7 +355,7 @@ struct RunWriter<'a> {
 
 impl<'a> RunWriter<'a> {
     fn new(txn: &'a Connection, id: u64, index: Index, level: u32) -> Self {
-        let run = Run { id, level, entries: 0, fences: Vec::new() };
+        let run = Run { id, level, entries: 0, fences: Vec::new(), sieve: Sieve::default() };
         Self { txn, index, run, page: Vec::with_capacity(PAGE_BYTES_MAX), last: (0, 0) }
     }
 
@@ -349,7 +397,7 @@ impl<'a> RunWriter<'a> {
         if self.run.entries == 0 {
             return Ok(None);
         }
-        let Run { id, level, entries, fences } = &self.run;
+        let Run { id, level, entries, fences, sieve: _ } = &self.run;
         let blob = encode_fences(fences, self.index as usize, *level, *entries);
         let sql = "INSERT INTO runs (run_id, index_id, level, entries, fences) VALUES (?1, ?2, ?3, ?4, ?5)";
         self.txn.prepare_cached(sql)?.execute((int(*id), self.index as u8, level, int(*entries), blob))?;
@@ -551,6 +599,36 @@ mod tests {
         }
         assert_eq!(runs.of(Index::Blocks).iter().map(|run| (run.level, run.entries)).collect::<Vec<_>>(), [(2, 6400)]);
         check(&connection, &runs).unwrap();
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+
+        #[test]
+        fn a_run_that_is_asked_in_vain_often_still_gives_all_that_it_holds(
+            batches in prop::collection::vec(prop::collection::btree_map(any::<u64>(), any::<u64>(), 1..500), 2..6),
+            absent in prop::collection::vec(any::<u64>(), 50),
+        ) {
+            let connection = database();
+            let mut runs = Runs::default();
+            for batch in &batches {
+                runs.add(&connection, Index::Blocks, batch.iter().map(|(prefix, value)| (*prefix, *value))).unwrap();
+            }
+            let values = |prefix: u64| {
+                let mut found = BTreeSet::new();
+                let _ = runs.of_hash(&connection, Index::Blocks, prefix, |value| {
+                    found.insert(value);
+                    Ok(ControlFlow::Continue(()))
+                }).unwrap();
+                found
+            };
+            for prefix in batches.iter().flat_map(|batch| batch.keys()).chain(&absent) {
+                let expected: BTreeSet<u64> = batches.iter().filter_map(|batch| batch.get(prefix)).copied().collect();
+                prop_assert_eq!(values(*prefix), expected);
+            }
+            let has_learned = |run: &Arc<Run>| absent.iter().any(|prefix| !run.sieve.may_hold(*prefix));
+            prop_assert!(runs.of(Index::Blocks).iter().all(has_learned), "50 questions in vain are enough for 500 entries");
+        }
     }
 
     #[test]
