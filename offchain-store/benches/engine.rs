@@ -6,7 +6,7 @@
 
 mod common;
 
-use common::{CONTENT_BYTES, beside_outputs, content, number_argument, percentiles, report};
+use common::{beside_outputs, content, filled, number_argument, percentiles, report, summary};
 use offchain_store::{
     Config, DagBlock, InitOptions, StorageEngine, config::Overrides, engine::Access, index::Query, put::PutEvent,
     walk::Source,
@@ -16,15 +16,8 @@ use pakit_primitives::{
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::json;
-use std::{
-    collections::BTreeSet,
-    hint::black_box,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, hint::black_box, path::Path, time::Instant};
 
-/// Contents per call of put; within, commits happen in batches of the configured size.
-const PUT_CONTENTS: u64 = 16_384;
 /// Measurements of each small operation.
 const SAMPLES: usize = 20_000;
 
@@ -33,7 +26,7 @@ fn main() {
     let folder = tempfile::Builder::new().prefix("pakit-bench").tempdir_in(beside_outputs()).unwrap();
     let repository = folder.path().join("repo");
     bare_sqlite(&folder.path().join("bare.db"), blocks);
-    fill(&repository, blocks);
+    open_after_crash(&filled(&repository, blocks), &repository, &folder.path().join("crashed"));
     let uncached = Overrides { cache: Some("0".into()), ..Overrides::default() };
     let engine = StorageEngine::open(&repository, Access::Read, &uncached).unwrap();
     let mut rng = StdRng::seed_from_u64(1);
@@ -77,40 +70,6 @@ fn bare_sqlite(path: &Path, blocks: u64) {
         "bare SQLite, rows of the same bytes, durable in batches",
         json!({ "rows": rows, "rows_per_s": rate.round() }),
     );
-}
-
-fn fill(repository: &Path, blocks: u64) {
-    let options = InitOptions { name: "bench".into(), seed: Some(1), ..InitOptions::default() };
-    let (engine, _) = StorageEngine::init(repository, &options, Config::default()).unwrap();
-    let (mut stored_bytes, mut number, mut spent) = (0, 1, Duration::ZERO);
-    while number < blocks {
-        let end = (number + PUT_CONTENTS).min(blocks);
-        // Made beforehand, so that making them is not measured.
-        let sources = (number..end).map(|number| Source::Bytes(number.to_string().into(), content(number))).collect();
-        let began = Instant::now();
-        let summary = engine.put(sources, None, &mut |event| drop::<PutEvent>(event)).unwrap();
-        spent += began.elapsed();
-        assert_eq!(summary.failed, 0);
-        stored_bytes += summary.new_bytes;
-        number = end;
-    }
-    let original = ((blocks - 1) * CONTENT_BYTES as u64) as f64;
-    report(
-        "durable put of 2 KiB records",
-        json!({
-            "blocks": blocks,
-            "blocks_per_s": ((blocks - 1) as f64 / spent.as_secs_f64()).round(),
-            "mb_per_s": (original / 1e6 / spent.as_secs_f64()).round(),
-            "compression_ratio": original / stored_bytes as f64,
-            "peak_memory_mib": peak_memory_mib(),
-        }),
-    );
-}
-
-fn peak_memory_mib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) / 1024
 }
 
 fn lookups(repository: &Path, uncached: &StorageEngine, sample: &[DagBlock], rng: &mut StdRng) {
@@ -251,6 +210,28 @@ fn bytes_on_disk(repository: &Path, engine: &StorageEngine) {
             "beyond_payload_per_block": beyond as f64 / totals.blocks as f64,
         }),
     );
+}
+
+/// The files as a killed writer leaves them, copied while a writer has them open, and opened for writing.
+fn open_after_crash(writer: &StorageEngine, repository: &Path, copy: &Path) {
+    let crash_and_open = |_: usize| {
+        std::fs::create_dir(copy).unwrap();
+        for file in std::fs::read_dir(repository).unwrap().map(Result::unwrap) {
+            let name = file.file_name();
+            // A killed writer's lock is gone with it, and so is what its readers shared.
+            if file.file_type().unwrap().is_file() && !name.to_string_lossy().ends_with("-shm") {
+                std::fs::copy(file.path(), copy.join(name)).unwrap();
+            }
+        }
+        let began = Instant::now();
+        let engine = StorageEngine::open(copy, Access::Write, &Overrides::default()).unwrap();
+        let spent = began.elapsed();
+        assert_eq!(engine.head().unwrap(), writer.head().unwrap());
+        drop(engine);
+        std::fs::remove_dir_all(copy).unwrap();
+        spent
+    };
+    report("open for writing after a crash", summary((0..5).map(crash_and_open).collect()));
 }
 
 fn open_again(repository: &Path) {

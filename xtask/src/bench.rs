@@ -23,6 +23,8 @@ const BACKUP_MB: u64 = 2_000;
 pub(crate) enum Bench {
     /// The engine by itself: puts, lookups, proofs, bytes on disk.
     Engine,
+    /// The same puts, ten times as many: whether the rate holds.
+    Growth,
     /// Many callers at once.
     Store,
     /// Backups: full, after a growth of 1 %, restored.
@@ -68,6 +70,11 @@ pub(crate) fn run_benches(wanted: &Wanted) -> Result<()> {
     if wants(Bench::Engine) {
         let title = format!("Engine, {} blocks of 2 KiB", wanted.blocks);
         write_section("engine", &of_crate(&environment, "engine", wanted.blocks, &title)?)?;
+    }
+    if wants(Bench::Growth) {
+        let blocks = wanted.blocks * 10;
+        let title = format!("Growth to {blocks} blocks of 2 KiB");
+        write_section("growth", &of_crate(&environment, "growth", blocks, &title)?)?;
     }
     if wants(Bench::Store) {
         let title = "Many callers, one durable put of 2 KiB each at a time";
@@ -119,16 +126,44 @@ fn of_crate(environment: &Environment, bench: &str, blocks: u64, title: &str) ->
     let mut cargo = environment.cargo(&["bench", "--locked", "--bench", bench]);
     cargo.args(build::SELECTION).args(["--", &blocks.to_string()]);
     run_seen(&mut cargo, |line| raw.push_str(line))?;
+    let mut plots = String::new();
     writeln!(report, "| what | figures |\n|---|---|")?;
     for line in raw.lines() {
         let Ok(value) = serde_json::from_str::<serde_json::Value>(line) else { continue };
+        if value["plot"].is_object() {
+            plots.push_str(&plot(&value)?);
+            continue;
+        }
         let figures = value["figures"].as_object().context("a line of the bench has no figures")?;
         let figures: Vec<String> =
             figures.iter().map(|(name, value)| format!("{} {}", name.replace('_', " "), rounded(value))).collect();
         writeln!(report, "| {} | {} |", value["name"].as_str().unwrap_or_default(), figures.join(", "))?;
     }
+    report.push_str(&plots);
     writeln!(report, "\nRaw output:\n\n```\n{}```", raw.trim_start())?;
     Ok(report)
+}
+
+/// A curve as a Mermaid chart, which the forges that show Markdown draw.
+fn plot(value: &serde_json::Value) -> Result<String> {
+    let curve = &value["plot"];
+    let numbers = |name: &str| -> Result<Vec<f64>> {
+        let numbers = curve[name].as_array().with_context(|| format!("a plot of the bench has no {name}"))?;
+        Ok(numbers.iter().filter_map(serde_json::Value::as_f64).collect())
+    };
+    let (at, values) = (numbers("at")?, numbers("values")?);
+    let end = |numbers: &[f64]| numbers.iter().copied().fold(0.0, f64::max);
+    let values_listed: Vec<String> = values.iter().map(f64::to_string).collect();
+    Ok(format!(
+        "\n```mermaid\nxychart-beta\n    title \"{}\"\n    x-axis \"{}\" {} --> {}\n    y-axis \"{}\" 0 --> {}\n    line [{}]\n```\n",
+        value["name"].as_str().unwrap_or_default(),
+        curve["x"].as_str().unwrap_or_default(),
+        at.first().copied().unwrap_or_default(),
+        end(&at),
+        curve["y"].as_str().unwrap_or_default(),
+        end(&values),
+        values_listed.join(", "),
+    ))
 }
 
 fn rounded(value: &serde_json::Value) -> String {
