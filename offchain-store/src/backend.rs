@@ -256,6 +256,11 @@ pub trait DagBackend: Marks {
     /// The block at a place in the log. Its header was checked against its stored block hash.
     fn block(&self, leaf_index: u64) -> Result<Option<DagBlock>, BackendError>;
 
+    /// The blocks at these places, in their order, in one question.
+    fn blocks(&self, leaf_indices: &[u64]) -> Result<Vec<Option<DagBlock>>, BackendError> {
+        leaf_indices.iter().map(|leaf_index| self.block(*leaf_index)).collect()
+    }
+
     /// What a block is asked that another one builds on. Its header need not have been checked against the block hash.
     fn parent(&self, leaf_index: u64) -> Result<Option<ParentInfo>, BackendError> {
         Ok(self.block(leaf_index)?.as_ref().map(ParentInfo::from))
@@ -263,6 +268,12 @@ pub trait DagBackend: Marks {
 
     /// The first step of a shortest way to genesis; `None` for genesis itself, and for a block that is not there.
     fn hop(&self, leaf_index: u64) -> Result<Option<Hop>, BackendError>;
+
+    /// The blocks on a shortest way to genesis, from the block after this one down to genesis; `None` where there are more than
+    /// `limit`. That each is a parent of the one before is not checked.
+    fn way_to_genesis(&self, leaf_index: u64, limit: usize) -> Result<Option<Vec<DagBlock>>, BackendError> {
+        follow_way(leaf_index, limit, |at| self.hop(at), |at| self.block(at))
+    }
 
     /// Where a block stands in the log.
     fn find_block(&self, block_hash: &BlockHash) -> Result<Option<u64>, BackendError>;
@@ -366,4 +377,24 @@ pub trait DagBackend: Marks {
     fn check_indexes(&self, _are_blocks_lost: bool) -> Result<(), BackendError> {
         Ok(())
     }
+}
+
+/// [`DagBackend::way_to_genesis`] from single steps.
+pub(crate) fn follow_way<E: From<BackendError>>(
+    leaf_index: u64,
+    limit: usize,
+    mut hop: impl FnMut(u64) -> Result<Option<Hop>, E>,
+    mut block: impl FnMut(u64) -> Result<Option<DagBlock>, E>,
+) -> Result<Option<Vec<DagBlock>>, E> {
+    let (mut way, mut at) = (Vec::new(), leaf_index);
+    while at > 0 {
+        let stray = || BackendError::Damaged(format!("the way from block {at} to genesis leads astray"));
+        let Hop { steps, parent } = hop(at)?.filter(|hop| hop.parent < at).ok_or_else(stray)?;
+        if way.len() + (steps.max(1) as usize) > limit {
+            return Ok(None);
+        }
+        way.push(block(parent)?.ok_or_else(stray)?);
+        at = parent;
+    }
+    Ok(Some(way))
 }

@@ -212,27 +212,16 @@ impl MerkleDag {
     /// proof. Depth strictly falls and time never rises along it. Genesis itself is its own end: no blocks.
     pub fn lineage_to_genesis(&self, block_hash: &BlockHash) -> Result<Vec<DagBlock>, DagError> {
         let start = self.block(block_hash)?;
-        if start.leaf_index() == 0 {
-            return Ok(Vec::new());
-        }
-        let mut lineage: Vec<DagBlock> = Vec::new();
-        for _ in 0..LINEAGE_HEADERS_MAX {
-            let child = lineage.last().unwrap_or(&start);
-            let place = child.leaf_index();
-            let stray = || BackendError::Damaged(format!("the way from block {place} to genesis leads astray"));
-            let hop = self.backend.hop(place)?.ok_or_else(stray)?;
-            if hop.steps as usize > LINEAGE_HEADERS_MAX - lineage.len() {
-                return Err(DagError::LineageTooLong);
+        let way = self.backend.way_to_genesis(start.leaf_index(), LINEAGE_HEADERS_MAX)?;
+        let way = way.ok_or(DagError::LineageTooLong)?;
+        let mut child = &start;
+        for ancestor in &way {
+            if !is_edge(child, ancestor) {
+                return Err(DagError::BrokenEdge { child: child.leaf_index(), parent: ancestor.leaf_index() });
             }
-            let mut parents = child.header().parents.iter();
-            let parent = parents.find(|parent| parent.leaf_index == hop.parent).ok_or_else(stray)?;
-            let ancestor = self.parent(child, parent)?;
-            lineage.push(ancestor);
-            if hop.parent == 0 {
-                return Ok(lineage);
-            }
+            child = ancestor;
         }
-        Err(DagError::LineageTooLong)
+        Ok(way)
     }
 
     /// Tells the leaf indices of a block's neighbours until the answer is no.

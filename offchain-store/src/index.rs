@@ -15,6 +15,8 @@ pub const PAGE_ENTRIES_READ_MAX: usize = 65_536;
 const DEPTH_BLOCKS_SORTED_MAX: usize = 4_096;
 /// Index entries that are read at once.
 const ENTRIES_PAGE: usize = 1_024;
+/// Blocks that are read at once, from one state of the backend.
+const BLOCKS_READ: usize = 256;
 
 /// Which blocks are asked for. Without a range, all are.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -117,12 +119,12 @@ impl PageBuilder<'_> {
         let blocks = self.backend.totals()?.blocks;
         let end = self.query.below.map_or(blocks, |below| below.min(blocks));
         let start = self.query.after.map_or(0, |after| after.leaf_index.saturating_add(1));
-        for leaf_index in start..end {
-            if self.is_full(Cursor { key: 0, leaf_index }) {
-                break;
-            }
-            let block = self.read(leaf_index)?;
-            self.page.blocks.push(block);
+        let mut next = start;
+        while next < end && !self.is_full(Cursor { key: 0, leaf_index: next }) {
+            let past = next.saturating_add(self.room() as u64).min(end);
+            let blocks = self.read(&(next..past).collect::<Vec<u64>>())?;
+            self.page.blocks.extend(blocks);
+            next = past;
         }
         Ok(())
     }
@@ -153,11 +155,13 @@ impl PageBuilder<'_> {
             return self.by_time(times_ms);
         }
         let mut matching = Vec::new();
-        for (_, leaf_index) in within {
-            let block = self.read(leaf_index)?;
-            let place = Cursor { key: block.header().timestamp_ms, leaf_index };
-            if self.query.after.is_none_or(|after| place > after) && self.matches(&block) {
-                matching.push((place, block));
+        let within: Vec<u64> = within.into_iter().map(|(_, leaf_index)| leaf_index).collect();
+        for some in within.chunks(BLOCKS_READ) {
+            for block in self.read(some)? {
+                let place = Cursor { key: block.header().timestamp_ms, leaf_index: block.leaf_index() };
+                if self.query.after.is_none_or(|after| place > after) && matches(self.query, &block) {
+                    matching.push((place, block));
+                }
             }
         }
         matching.sort_unstable_by_key(|(place, _)| *place);
@@ -178,18 +182,18 @@ impl PageBuilder<'_> {
         let mut after = self.query.after;
         for _ in 0..PAGE_ENTRIES_READ_MAX / ENTRIES_PAGE {
             let page = entries(after, ENTRIES_PAGE)?;
-            for place in &page {
+            let mut rest = page.as_slice();
+            while let Some(place) = rest.first() {
                 if self.is_full(*place) {
                     return Ok(());
                 }
-                after = Some(*place);
-                if self.query.below.is_some_and(|below| place.leaf_index >= below) {
-                    continue;
-                }
-                let block = self.read(place.leaf_index)?;
-                if self.matches(&block) {
-                    self.page.blocks.push(block);
-                }
+                let (some, others) = rest.split_at(self.room().min(rest.len()));
+                (rest, after) = (others, some.last().copied());
+                let leaves = some.iter().map(|place| place.leaf_index);
+                let leaves: Vec<u64> =
+                    leaves.filter(|leaf_index| self.query.below.is_none_or(|below| *leaf_index < below)).collect();
+                let blocks = self.read(&leaves)?;
+                self.page.blocks.extend(blocks.into_iter().filter(|block| matches(self.query, block)));
             }
             if page.len() < ENTRIES_PAGE {
                 return Ok(());
@@ -215,17 +219,24 @@ impl PageBuilder<'_> {
         true
     }
 
-    fn matches(&self, block: &DagBlock) -> bool {
-        let header = block.header();
-        self.query.depths.as_ref().is_none_or(|depths| depths.contains(&header.depth))
-            && self.query.times_ms.as_ref().is_none_or(|times| times.contains(&header.timestamp_ms))
-            && self.query.below.is_none_or(|below| header.leaf_index < below)
+    /// Blocks to read at once: no more than the page has room for.
+    fn room(&self) -> usize {
+        self.limit.saturating_sub(self.page.blocks.len()).clamp(1, BLOCKS_READ)
     }
 
-    fn read(&self, leaf_index: u64) -> Result<DagBlock, BackendError> {
-        let missing = || BackendError::Damaged(format!("the index names block {leaf_index}, which is not there"));
-        self.backend.block(leaf_index)?.ok_or_else(missing)
+    fn read(&self, leaf_indices: &[u64]) -> Result<Vec<DagBlock>, BackendError> {
+        let missing =
+            |leaf_index| BackendError::Damaged(format!("the index names block {leaf_index}, which is not there"));
+        let found = self.backend.blocks(leaf_indices)?.into_iter().zip(leaf_indices);
+        found.map(|(block, leaf_index)| block.ok_or_else(|| missing(leaf_index))).collect()
     }
+}
+
+fn matches(query: &Query, block: &DagBlock) -> bool {
+    let header = block.header();
+    query.depths.as_ref().is_none_or(|depths| depths.contains(&header.depth))
+        && query.times_ms.as_ref().is_none_or(|times| times.contains(&header.timestamp_ms))
+        && query.below.is_none_or(|below| header.leaf_index < below)
 }
 
 #[cfg(test)]

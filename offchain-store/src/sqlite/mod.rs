@@ -45,6 +45,7 @@ use fault::Result;
 use crate::{
     backend::{
         BackendError, BlockKey, ChunkRef, DagBackend, Hop, ParentInfo, PayloadInfo, StoredChunk, Totals, WriteBatch,
+        follow_way,
     },
     block::DagBlock,
     config,
@@ -482,6 +483,20 @@ impl DagBackend for SqliteBackend {
 
     fn block(&self, leaf_index: u64) -> Answer<Option<DagBlock>> {
         self.read(|connection| read::block(&*Snapshot::begin(connection)?, leaf_index))
+    }
+
+    fn blocks(&self, leaf_indices: &[u64]) -> Answer<Vec<Option<DagBlock>>> {
+        self.read(|connection| {
+            let snapshot = Snapshot::begin(connection)?;
+            leaf_indices.iter().map(|leaf_index| read::block(&snapshot, *leaf_index)).collect()
+        })
+    }
+
+    fn way_to_genesis(&self, leaf_index: u64, limit: usize) -> Answer<Option<Vec<DagBlock>>> {
+        self.read(|connection| {
+            let snapshot = Snapshot::begin(connection)?;
+            follow_way(leaf_index, limit, |at| read::hop(&snapshot, at), |at| read::block(&snapshot, at))
+        })
     }
 
     fn block_by_hash(&self, block_hash: &BlockHash) -> Answer<Option<DagBlock>> {

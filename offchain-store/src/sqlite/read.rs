@@ -109,7 +109,7 @@ pub(super) fn block_row(
 
 pub(super) fn block(connection: &Connection, leaf_index: u64) -> Result<Option<DagBlock>> {
     match find_row(connection, leaf_index, None)? {
-        Some(row) => complete(row, |parent| block_hash_at(connection, parent)).map(Some),
+        Some(row) => complete_from(connection, row).map(Some),
         None => Ok(None),
     }
 }
@@ -117,7 +117,7 @@ pub(super) fn block(connection: &Connection, leaf_index: u64) -> Result<Option<D
 /// The same with another content hash than its payload's row says.
 pub(super) fn block_with(connection: &Connection, leaf_index: u64, content: &Digest) -> Result<Option<DagBlock>> {
     match find_row(connection, leaf_index, Some(content))? {
-        Some(row) => complete(row, |parent| block_hash_at(connection, parent)).map(Some),
+        Some(row) => complete_from(connection, row).map(Some),
         None => Ok(None),
     }
 }
@@ -129,9 +129,7 @@ pub(super) fn block_by_hash(
 ) -> Result<Option<DagBlock>> {
     derived.find(connection, Index::Blocks, prefix(block_hash.as_bytes()), |leaf_index| {
         match find_row(connection, leaf_index, None)? {
-            Some(row) if row.block_hash == *block_hash.as_bytes() => {
-                complete(row, |parent| block_hash_at(connection, parent)).map(Some)
-            }
+            Some(row) if row.block_hash == *block_hash.as_bytes() => complete_from(connection, row).map(Some),
             _ => Ok(None),
         }
     })
@@ -146,6 +144,13 @@ fn find_row(connection: &Connection, leaf_index: u64, content: Option<&Digest>) 
     let found = one(connection, sql, [int(leaf_index)], |row| block_row(leaf_index, row, content));
     let Some(found) = found.map_err(|fault| of_block(leaf_index, fault))? else { return Ok(None) };
     found.map(Some).ok_or_else(|| damaged_block(leaf_index, "has an unknown compression or no payload"))
+}
+
+/// Puts the header together with the parents' hashes in the tables.
+fn complete_from(connection: &Connection, row: BlockRow) -> Result<DagBlock> {
+    // Looked up among the kept statements once, and not for each parent.
+    let mut select = connection.prepare_cached(BLOCK_HASH_AT)?;
+    complete(row, |parent| Ok(select.query_row([int(parent)], |row| row.get(0)).optional()?))
 }
 
 /// Puts the header together, and checks it against the block hash. `hash_of` knows the blocks before it.
@@ -182,8 +187,10 @@ pub(super) fn of_block(leaf_index: u64, fault: Fault) -> Fault {
     }
 }
 
+const BLOCK_HASH_AT: &str = "SELECT block_hash FROM blocks WHERE leaf_index = ?1";
+
 pub(super) fn block_hash_at(connection: &Connection, leaf_index: u64) -> Result<Option<Digest>> {
-    one(connection, "SELECT block_hash FROM blocks WHERE leaf_index = ?1", [int(leaf_index)], |row| row.get(0))
+    one(connection, BLOCK_HASH_AT, [int(leaf_index)], |row| row.get(0))
 }
 
 /// Hashes of consecutive blocks.
