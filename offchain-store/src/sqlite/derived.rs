@@ -11,6 +11,7 @@
 use super::{
     fault::{Fault, Result},
     read,
+    recent::Recent,
     rows::{decode_parents, from_time_key, int, uint},
     runs::{Entry, Index, Runs, of_key},
 };
@@ -140,7 +141,7 @@ pub(super) struct Derived {
     saved: Position,
     filter: Option<ExistenceFilter>,
     /// Entries that are in no run yet.
-    recent: [BTreeSet<Entry>; Index::ALL.len()],
+    recent: [Recent; Index::ALL.len()],
     /// Children of each block, by leaf index, up to [`COUNT_MAX`].
     counts: Vec<u8>,
     /// Inner nodes of the tile that is not complete.
@@ -168,7 +169,7 @@ impl Derived {
         mut is_it: impl FnMut(u64) -> Result<Option<T>>,
     ) -> Result<Option<T>> {
         for (_, value) in self.recent[index as usize].range(of_key(prefix)) {
-            if let Some(found) = is_it(*value)? {
+            if let Some(found) = is_it(value)? {
                 return Ok(Some(found));
             }
         }
@@ -191,7 +192,7 @@ impl Derived {
         if limit == 0 || range.is_empty() {
             return Ok(Vec::new());
         }
-        let mut found: Vec<Entry> = self.recent[index as usize].range(range.clone()).take(limit).copied().collect();
+        let mut found: Vec<Entry> = self.recent[index as usize].first_of_each(range.clone(), limit).collect();
         self.runs.first_of_each(connection, index, &range, limit, &mut found)?;
         found.sort_unstable();
         found.dedup();
@@ -341,7 +342,7 @@ impl Derived {
         let mut runs = self.runs.clone();
         for index in Index::ALL {
             let added = &additions.entries[index as usize];
-            let mut entries: Vec<Entry> = self.recent[index as usize].iter().chain(added).copied().collect();
+            let mut entries: Vec<Entry> = self.recent[index as usize].iter().chain(added.iter().copied()).collect();
             entries.sort_unstable();
             runs.add(txn, index, entries.into_iter())?;
         }

@@ -8,6 +8,7 @@
 //! | `bulk.rs` | the rows in their order, for copies of everything |
 //! | `derived.rs` | what is derived from the rows to find them: existence filter, indexes, counts of children |
 //! | `runs.rs` | the indexes as sorted runs |
+//! | `recent.rs` | the newest entries of the indexes, in memory |
 //! | `sieve.rs` | what a run does not hold, in memory |
 //! | `packs.rs` | the larger chunks, which stand in files beside the database |
 //! | `parent_cache.rs` | what blocks ask of their parents, in memory |
@@ -30,6 +31,7 @@ pub mod outbox;
 mod packs;
 mod parent_cache;
 mod read;
+mod recent;
 pub mod repair;
 mod rows;
 mod runs;
