@@ -3,7 +3,10 @@
 use crate::block::DagBlock;
 use lru::LruCache;
 use pakit_primitives::BlockHash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
 
 /// Content of a block is kept with it up to this many bytes; larger contents would drive too many blocks out.
 pub const CACHED_CONTENT_BYTES_MAX: u64 = 64 << 10;
@@ -30,6 +33,8 @@ impl CachedBlock {
 pub struct BlockCache {
     inner: Mutex<Inner>,
     bytes_max: usize,
+    hits: AtomicU64,
+    misses: AtomicU64,
 }
 
 struct Inner {
@@ -40,7 +45,8 @@ struct Inner {
 impl BlockCache {
     /// An empty cache of at most `bytes_max` bytes; 0 caches nothing.
     pub fn new(bytes_max: usize) -> Self {
-        Self { inner: Mutex::new(Inner { blocks: LruCache::unbounded(), bytes: 0 }), bytes_max }
+        let inner = Mutex::new(Inner { blocks: LruCache::unbounded(), bytes: 0 });
+        Self { inner, bytes_max, hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
     }
 
     // A panic elsewhere while the lock was held can at worst have left the byte count off; the cache stays usable.
@@ -50,7 +56,15 @@ impl BlockCache {
 
     /// A block, which becomes the most recently used.
     pub fn get(&self, block_hash: &BlockHash) -> Option<CachedBlock> {
-        self.lock().blocks.get(block_hash).cloned()
+        let found = self.lock().blocks.get(block_hash).cloned();
+        let count = if found.is_some() { &self.hits } else { &self.misses };
+        count.fetch_add(1, Ordering::Relaxed);
+        found
+    }
+
+    /// How often a block was found, and how often not.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.hits.load(Ordering::Relaxed), self.misses.load(Ordering::Relaxed))
     }
 
     /// Keeps a block and drops the least recently used ones beyond the bound.
@@ -108,6 +122,7 @@ mod tests {
         assert!(cache.get(&entries[1].block.block_hash()).is_none(), "the oldest unused one is gone");
         assert!(cache.get(&entries[0].block.block_hash()).is_some(), "the one just used is kept");
         assert_eq!(cache.len(), 3);
+        assert_eq!(cache.counts(), (2, 1));
     }
 
     #[test]

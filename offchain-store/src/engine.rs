@@ -369,6 +369,11 @@ impl StorageEngine {
         resolve::resolve(&self.backend, text.as_ref())
     }
 
+    /// How often a block was found in the cache, and how often it was not, since the repository was opened.
+    pub fn cache_counts(&self) -> (u64, u64) {
+        self.cache.counts()
+    }
+
     /// A block by its hash.
     pub fn block(&self, block_hash: &BlockHash) -> Result<Option<Arc<DagBlock>>, BackendError> {
         if let Some(cached) = self.cache.get(block_hash) {

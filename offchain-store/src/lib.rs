@@ -33,6 +33,7 @@ mod record;
 pub mod removal;
 pub mod resolve;
 pub mod restore;
+pub mod serve;
 pub mod sqlite;
 pub mod stats;
 pub mod store;

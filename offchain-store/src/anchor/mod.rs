@@ -25,6 +25,7 @@ pub mod outbox;
 pub mod plan;
 mod prepare;
 mod progress;
+mod reference;
 mod search;
 pub mod subxt;
 mod worker;
@@ -36,6 +37,7 @@ pub use self::{
     heads::{AnchorRef, HeadSource, TrustedHead, TrustedHeadError, find_trusted_head},
     key::{KeyError, KeySource, SigningKey},
     progress::{AnchorConfig, AnchorProgress, AnchorReceipt, DagReceipt, RecordReceipt, Until},
+    reference::{anchor_reference, newest_anchor},
     worker::{AnchorWorker, ProgressSink},
 };
 pub use crate::sqlite::outbox::{

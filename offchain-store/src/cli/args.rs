@@ -6,7 +6,7 @@ use clap::{
     builder::{OsStringValueParser, TypedValueParser},
 };
 use clap_complete::Shell;
-use std::{ffi::OsString, ops::RangeInclusive, path::PathBuf};
+use std::{ffi::OsString, net::SocketAddr, ops::RangeInclusive, path::PathBuf};
 
 /// How blocks are named on the command line.
 const BLOCK_HELP: &str = "Block hash or its first 8 digits or more, CID, or @LEAF-INDEX; or one of a folder and a path in it, \
@@ -127,6 +127,11 @@ pub(super) enum Command {
     Status(Status),
     /// Print figures of the DAG and of what was saved
     Stats,
+    /// Answer programs over HTTP, until SIGTERM or Ctrl-C
+    ///
+    /// It reads, beside whoever writes the repository: heads, headers, contents and their ranges, proofs. docs/http.md tells what clients
+    /// may rely on, and /openapi.json tells it to programs.
+    Serve(Serve),
     /// Audit the repository
     ///
     /// Where it stands is kept in the repository's folder every few seconds. One that was interrupted, in whatever way, goes on with
@@ -174,6 +179,13 @@ pub(super) enum Command {
     Audit(Audit),
     /// Print a completion script for a shell
     Completions(Completions),
+}
+
+impl Command {
+    /// What the log shows where `PAKIT_LOG` does not say: what runs unattended is to be heard.
+    pub(super) fn log_default(&self) -> Option<&'static str> {
+        matches!(self, Self::Serve(_)).then_some("warn,offchain_store::serve=info")
+    }
 }
 
 #[derive(Args, Debug)]
@@ -439,6 +451,39 @@ pub(super) struct Check {
 }
 
 #[derive(Args, Debug)]
+pub(super) struct Serve {
+    /// Address and port to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS:PORT", default_value_t = crate::serve::LISTEN_DEFAULT)]
+    pub listen: SocketAddr,
+    /// Listen also where other machines can connect, which then read every content
+    #[arg(long)]
+    pub allow_remote: bool,
+    /// Name that requests may call this host by, beside localhost and addresses; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub allow_host: Vec<String>,
+    #[command(flatten)]
+    pub limits: ServeLimits,
+}
+
+/// What clients may take.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Limits")]
+pub(super) struct ServeLimits {
+    /// Connections at once
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub max_connections: u16,
+    /// Seconds for a request's headers, and for a connection without a request
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = seconds())]
+    pub header_timeout: u64,
+    /// Seconds for an answer, and for a client that takes nothing of what it is sent
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = seconds())]
+    pub timeout: u64,
+    /// Seconds for requests under way after a signal to stop
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = seconds())]
+    pub shutdown_timeout: u64,
+}
+
+#[derive(Args, Debug)]
 pub(super) struct Backup {
     #[command(subcommand)]
     pub command: Option<BackupCommand>,
@@ -590,6 +635,11 @@ pub(super) struct Audit {
 pub(super) struct Completions {
     /// The shell
     pub shell: Shell,
+}
+
+/// From a second to a day.
+fn seconds() -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(1..=86_400)
 }
 
 /// Takes an empty text, which a variable that is set to nothing gives, as no text.

@@ -16,6 +16,7 @@ use crate::{
     removal::{DecideError, ForgetError, GcError, HoldError, RecordError},
     resolve::ResolveError,
     restore::RestoreError,
+    serve::ServeError,
     sqlite::compact::CompactError,
 };
 use std::{fmt, io, path::Path};
@@ -337,6 +338,18 @@ impl From<RestoreBackupError> for Failure {
                 Self::usage(format_args!("{error}; name a new folder with --repo"))
             }
             error => Self::environment(error),
+        }
+    }
+}
+
+impl From<ServeError> for Failure {
+    fn from(error: ServeError) -> Self {
+        match error {
+            error @ ServeError::NotLoopback(_) => Self::usage(error),
+            ServeError::Outbox(error) => error.into(),
+            error @ ServeError::Listen { .. } => {
+                Self::environment(format_args!("{error}; name another address with --listen"))
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ mod look;
 mod output;
 mod prove;
 mod removal;
+mod serve;
 mod store;
 mod time;
 
@@ -28,6 +29,7 @@ use std::{
     io::{IsTerminal, Write},
     process::ExitCode,
 };
+use tracing_subscriber::EnvFilter;
 
 /// Runs the command that the process's arguments name.
 pub fn run() -> ExitCode {
@@ -39,7 +41,7 @@ pub fn run() -> ExitCode {
             return if error.use_stderr() { failure::Kind::Usage.exit_code().into() } else { ExitCode::SUCCESS };
         }
     };
-    init_log();
+    init_log(cli.command.log_default());
     match dispatch(&cli.global, cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -51,9 +53,10 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// `PAKIT_LOG=debug pakit ...` shows what libraries say; nothing otherwise.
-fn init_log() {
-    if let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("PAKIT_LOG") {
+/// `PAKIT_LOG=debug pakit ...` shows what libraries say; otherwise what the command has to say of itself, if anything.
+fn init_log(default: Option<&str>) {
+    let filter = EnvFilter::try_from_env("PAKIT_LOG").ok().or_else(|| default.map(EnvFilter::new));
+    if let Some(filter) = filter {
         // Colours are for terminals; in a file they are noise, and NO_COLOR is the reader's wish.
         let is_coloured =
             std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
@@ -89,6 +92,7 @@ fn dispatch(global: &Global, command: Command) -> Result<(), Failure> {
         Command::Check(args) => check::check(global, out, &args),
         Command::Repair => audit::repair(global, out),
         Command::Backup(args) => backup::backup(global, out, args),
+        Command::Serve(args) => serve::serve(global, out, args),
         Command::Restore(args) => backup::restore(global, out, &args),
         Command::Forget(args) => removal::forget(global, out, &args),
         Command::Gc(args) => removal::gc(global, out, &args),

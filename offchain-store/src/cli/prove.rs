@@ -11,9 +11,9 @@ use super::{
     store::write_atomically,
 };
 use crate::{
-    anchor::{Outbox, OutboxRow, Purpose},
+    anchor::{Outbox, anchor_reference, newest_anchor},
     engine::{Access, ProofOptions, StorageEngine},
-    proof::{AnchorReference, ProofDocument},
+    proof::ProofDocument,
     verify::{Expected, TrustedHead, Verification},
 };
 use pakit_primitives::{BlockHash, Head, LogRoot};
@@ -27,7 +27,7 @@ use std::{
 pub(super) fn prove(global: &Global, out: &Output, args: &Prove) -> Result<(), Failure> {
     let engine = open(global, Access::Read)?;
     let block = engine.resolve(&args.block)?;
-    let anchored = newest_anchor(global, block.leaf_index(), args)?;
+    let anchored = newest_anchor(&Outbox::open_to_read(&global.repo)?, block.leaf_index(), args.size)?;
     let size = args.size.or(anchored.as_ref().map(|row| row.purpose.head().size));
     let options = ProofOptions { size, consistent_with: args.consistent_with, lineage: args.lineage };
     let mut document = engine.prove(&block, &options)?;
@@ -49,36 +49,6 @@ pub(super) fn prove(global: &Global, out: &Output, args: &Prove) -> Result<(), F
             if out.json { out.print(&written, String::new) } else { Ok(()) }
         }
     }
-}
-
-/// The anchor of the size that was asked for, or else the newest one that covers the block, as far as this repository has
-/// seen them.
-fn newest_anchor(global: &Global, leaf_index: u64, args: &Prove) -> Result<Option<OutboxRow>, Failure> {
-    let outbox = Outbox::open_to_read(&global.repo)?;
-    let Some(binding) = outbox.current_binding()? else { return Ok(None) };
-    let (anchored, finalized) = outbox.anchored_sizes()?;
-    let size = match args.size {
-        Some(size) => size,
-        // A finalized anchor stays; one in the best chain may fall out again.
-        None => match [finalized, anchored].into_iter().find(|size| *size > leaf_index) {
-            Some(size) => size,
-            None => return Ok(None),
-        },
-    };
-    Ok(outbox.anchor_of(&binding.chain, binding.dag, size)?)
-}
-
-fn anchor_reference(row: &OutboxRow) -> Option<AnchorReference> {
-    let placement = row.placement?;
-    let Purpose::Anchor { dag, .. } = row.purpose else { return None };
-    Some(AnchorReference {
-        genesis: *row.chain.as_bytes(),
-        dag,
-        anchor: row.anchor_number?,
-        block_hash: *placement.block_hash.as_bytes(),
-        block_number: placement.block_number,
-        extrinsic_index: placement.extrinsic_index,
-    })
 }
 
 /// What verify answers.

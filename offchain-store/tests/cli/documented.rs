@@ -2,10 +2,25 @@
 
 use super::{Shop, objects, text};
 use serde_json::Value;
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead, BufReader},
+    path::Path,
+};
 
 /// Commands that only a chain answers; the tests with a node look at what they print.
 const OF_A_CHAIN: [&str; 5] = ["dag create", "dag succeed", "dag show", "anchor", "record"];
+
+/// What a service prints when it listens.
+fn first_line_of_a_service(shop: &Shop) -> Value {
+    let mut service = shop.command(&["--json", "serve", "--listen", "127.0.0.1:0"]).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(service.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    service.kill().unwrap();
+    service.wait().unwrap();
+    serde_json::from_str(&line).unwrap()
+}
 
 /// The rows of the table: by command, the keys of each kind of object that it prints, and whether a key may be absent.
 fn documented() -> BTreeMap<String, Vec<BTreeMap<String, bool>>> {
@@ -102,6 +117,8 @@ fn every_command_prints_the_keys_that_are_documented() {
     prints("status", 0, &["status", "--url", "ws://127.0.0.1:1"]);
     prints("check", 1, &["check", "--full"]);
     prints("repair", 1, &["repair"]);
+    let listening = first_line_of_a_service(&shop);
+    assert!(fits(&listening, &rows.remove("serve").unwrap()[0]), "{listening}");
     // Not a line but a document, and a page of its own.
     let proof: Value = serde_json::from_slice(&shop.ok(&["prove", "@1", "--lineage"])).unwrap();
     assert!(fits(&proof, &rows.remove("prove").unwrap()[0]), "{proof}");

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Every command, subcommands spelled out.
-const COMMANDS: [&[&str]; 45] = [
+const COMMANDS: [&[&str]; 46] = [
     &["init"],
     &["put"],
     &["get"],
@@ -32,6 +32,7 @@ const COMMANDS: [&[&str]; 45] = [
     &["record"],
     &["status"],
     &["stats"],
+    &["serve"],
     &["check"],
     &["repair"],
     &["backup"],

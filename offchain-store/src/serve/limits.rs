@@ -1,0 +1,118 @@
+//! What a client may take: bytes, time, places. And what it may call this host.
+
+use super::{
+    Shared,
+    problem::{Name, Problem},
+};
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, Uri, header::HOST, uri::Authority},
+    middleware::Next,
+    response::Response,
+};
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+/// Bounds on what clients take. Each has a default that fits a companion on the machine of its only client.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Connections at once.
+    pub connections_max: usize,
+    /// Questions to the repository at once; others wait.
+    pub questions_max: usize,
+    /// How long a request's line and headers may take, and how long a connection may stay without any.
+    pub header_time: Duration,
+    /// How long a question to the repository may take, the wait for a thread included.
+    pub answer_time: Duration,
+    /// How long a client may take nothing of what it is sent.
+    pub stall_time: Duration,
+    /// How long requests under way may go on after the service was told to stop.
+    pub shutdown_time: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 128,
+            questions_max: 32,
+            header_time: Duration::from_secs(10),
+            answer_time: Duration::from_secs(30),
+            stall_time: Duration::from_secs(30),
+            shutdown_time: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Refuses requests that call this host by a name that it does not have.
+///
+/// A page in a browser on this machine may have its own name point here, and would then read every content as its own. Such a
+/// request names the page's host; one by address or as `localhost` cannot come about in this way.
+pub(super) async fn check_host(
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    match is_known_host(request.headers(), request.uri(), &shared.options.hosts) {
+        true => Ok(next.run(request).await),
+        false => Err(Problem::new(Name::UnknownHost)),
+    }
+}
+
+fn is_known_host(headers: &HeaderMap, uri: &Uri, known: &[String]) -> bool {
+    let mut named = headers.get_all(HOST).iter();
+    let header = match (named.next(), named.next()) {
+        (Some(host), None) => host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()),
+        // HTTP/1.0 names none, and no browser speaks it; two are an attack on whoever stands in between.
+        (None, _) => return uri.host().is_none_or(|host| is_known_name(host, known)),
+        (Some(_), Some(_)) => None,
+    };
+    let is_known = |host: &str| is_known_name(host, known);
+    header.is_some_and(|host| is_known(host.host())) && uri.host().is_none_or(is_known)
+}
+
+fn is_known_name(host: &str, known: &[String]) -> bool {
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    address.parse::<IpAddr>().is_ok()
+        || host.eq_ignore_ascii_case("localhost")
+        || known.iter().any(|known| known.eq_ignore_ascii_case(host))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn only_addresses_localhost_and_names_that_were_given_are_this_host() {
+        let is_known = |host: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, host.parse().unwrap());
+            is_known_host(&headers, &Uri::from_static("/v1/head"), &["archive.example".to_owned()])
+        };
+        for host in
+            ["127.0.0.1", "127.0.0.1:9955", "[::1]:80", "localhost", "LocalHost:1", "10.1.2.3", "Archive.Example"]
+        {
+            assert!(is_known(host), "{host}");
+        }
+        for host in
+            ["", "evil.example", "evil.example:9955", "localhost.evil.example", "127.0.0.1.evil.example", "a b", "@"]
+        {
+            assert!(!is_known(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_request_names_one_host_and_the_same_in_its_target() {
+        let mut headers = HeaderMap::new();
+        let (own, evil) =
+            (Uri::from_static("http://127.0.0.1/v1/head"), Uri::from_static("http://evil.example/v1/head"));
+        assert!(is_known_host(&headers, &Uri::from_static("/v1/head"), &[]));
+        assert!(!is_known_host(&headers, &evil, &[]));
+        headers.append(HOST, "127.0.0.1".parse().unwrap());
+        assert!(is_known_host(&headers, &own, &[]));
+        assert!(!is_known_host(&headers, &evil, &[]));
+        headers.append(HOST, "localhost".parse().unwrap());
+        assert!(!is_known_host(&headers, &own, &[]));
+    }
+}
