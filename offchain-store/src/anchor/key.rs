@@ -74,7 +74,7 @@ impl SigningKey {
     /// Reads the secret. Development keys are refused unless `dev` is set.
     pub fn load(source: &KeySource, dev: bool) -> Result<Self, KeyError> {
         let secret = match source {
-            KeySource::File(path) => read_key_file(path)?,
+            KeySource::File(path) => read_secret_file(path)?,
             KeySource::Environment(name) => {
                 Zeroizing::new(std::env::var(name).map_err(|_| KeyError::NotSet(name.clone()))?)
             }
@@ -112,7 +112,8 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-fn read_key_file(path: &Path) -> Result<Zeroizing<String>, KeyError> {
+/// Reads a secret in a file that only its owner can read.
+pub(crate) fn read_secret_file(path: &Path) -> Result<Zeroizing<String>, KeyError> {
     let unreadable = |source| KeyError::Unreadable { path: path.to_owned(), source };
     // Opened once and then judged, so that it cannot be exchanged between the judgement and the reading.
     let mut file = std::fs::File::open(path).map_err(unreadable)?;

@@ -30,6 +30,7 @@ mod search;
 pub mod subxt;
 mod worker;
 
+pub(crate) use self::key::read_secret_file;
 pub use self::subxt::{SubxtClient, SubxtConnector};
 pub use self::{
     client::{ChainClient, ChainError, Connect},

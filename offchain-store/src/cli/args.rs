@@ -129,8 +129,9 @@ pub(super) enum Command {
     Stats,
     /// Answer programs over HTTP, until SIGTERM or Ctrl-C
     ///
-    /// It reads, beside whoever writes the repository: heads, headers, contents and their ranges, proofs. docs/http.md tells what clients
-    /// may rely on, and /openapi.json tells it to programs.
+    /// It reads, beside whoever writes the repository: heads, headers, contents and their ranges, proofs. With a token, from --token-file or
+    /// PAKIT_TOKEN, it also stores what clients that have the token send, and is then the one that writes the repository. docs/http.md
+    /// tells what clients may rely on, and /openapi.json tells it to programs.
     Serve(Serve),
     /// Audit the repository
     ///
@@ -461,6 +462,9 @@ pub(super) struct Serve {
     /// Name that requests may call this host by, beside localhost and addresses; may be given several times
     #[arg(long, value_name = "NAME")]
     pub allow_host: Vec<String>,
+    /// File with the token that lets clients put, readable by its owner only; else PAKIT_TOKEN in the environment
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
     #[command(flatten)]
     pub limits: ServeLimits,
 }
@@ -472,6 +476,12 @@ pub(super) struct ServeLimits {
     /// Connections at once
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub max_connections: u16,
+    /// Contents that are put at once
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub max_puts: u16,
+    /// Greatest content that is put
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_body_size)]
+    pub max_body: u64,
     /// Seconds for a request's headers, and for a connection without a request
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = seconds())]
     pub header_timeout: u64,
@@ -658,6 +668,11 @@ fn parse_at(text: &str) -> Result<At, String> {
         },
         false => super::time::parse_until(text).map(At::Time),
     }
+}
+
+fn parse_body_size(text: &str) -> Result<u64, String> {
+    let bytes = crate::config::parse_size(text).filter(|bytes| *bytes < pakit_primitives::header::SIZE_LIMIT);
+    bytes.ok_or_else(|| "it has to be a size such as 64MiB".to_owned())
 }
 
 fn parse_pair(text: &str) -> Result<(String, String), String> {

@@ -16,8 +16,9 @@ use crate::{
     removal::{DecideError, ForgetError, GcError, HoldError, RecordError},
     resolve::ResolveError,
     restore::RestoreError,
-    serve::ServeError,
+    serve::{ServeError, TokenError},
     sqlite::compact::CompactError,
+    store::StoreError,
 };
 use std::{fmt, io, path::Path};
 
@@ -347,10 +348,18 @@ impl From<ServeError> for Failure {
         match error {
             error @ ServeError::NotLoopback(_) => Self::usage(error),
             ServeError::Outbox(error) => error.into(),
+            ServeError::Store(StoreError::Backend(error)) => error.into(),
+            error @ ServeError::Store(_) => Self::environment(error),
             error @ ServeError::Listen { .. } => {
                 Self::environment(format_args!("{error}; name another address with --listen"))
             }
         }
+    }
+}
+
+impl From<TokenError> for Failure {
+    fn from(error: TokenError) -> Self {
+        Self::usage(error)
     }
 }
 

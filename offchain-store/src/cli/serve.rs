@@ -8,14 +8,18 @@ use super::{
 };
 use crate::{
     engine::Access,
-    serve::{Limits, Options, Service},
+    serve::{Limits, Options, Service, Token},
 };
 use serde::Serialize;
-use std::{io, sync::Arc, time::Duration};
+use std::{env::VarError, io, sync::Arc, time::Duration};
 use tokio::{
     runtime::{self, Runtime},
     signal::unix::{Signal, SignalKind, signal},
 };
+use zeroize::Zeroizing;
+
+/// Environment variable with the token that lets clients put.
+const TOKEN_VARIABLE: &str = "PAKIT_TOKEN";
 
 /// Blocking threads beside one for each connection and each question.
 const THREADS_SPARE: usize = 16;
@@ -31,14 +35,17 @@ struct Listening {
 
 pub(super) fn serve(global: &Global, out: &Output, args: Serve) -> Result<(), Failure> {
     let options = options(&args);
-    let engine = Arc::new(open(global, Access::Read)?);
+    let token = token(&args)?;
+    // Only who stores needs to be the one that writes.
+    let access = if token.is_some() { Access::Write } else { Access::Read };
+    let engine = Arc::new(open(global, access)?);
     let runtime = new_runtime(&options.limits).map_err(|error| no_threads(&error))?;
     let were_all_answered = runtime.block_on(async {
         let stop = Stop::new().map_err(|error| no_threads(&error))?;
         if !options.listen.ip().is_loopback() && options.allow_remote {
             eprintln!("pakit: warning: whoever reaches {} reads every content in this repository", options.listen);
         }
-        let service = Service::bind(engine, options).await?;
+        let service = Service::bind(engine, token, options).await?;
         let address = service.address().map_err(|error| no_threads(&error))?;
         let line = Listening { listening: format!("http://{address}"), repository: global.repo.display().to_string() };
         out.print(&line, || format!("listening on {}", line.listening))?;
@@ -51,9 +58,24 @@ pub(super) fn serve(global: &Global, out: &Output, args: Serve) -> Result<(), Fa
     Ok(())
 }
 
+/// The token that lets clients put, if there is one. A variable that is set to nothing is not.
+fn token(args: &Serve) -> Result<Option<Token>, Failure> {
+    let found = match (&args.token_file, std::env::var(TOKEN_VARIABLE)) {
+        (Some(path), _) => Token::from_file(path)?,
+        (None, Ok(secret)) if !secret.is_empty() => Token::new(&Zeroizing::new(secret))?,
+        (None, Err(VarError::NotUnicode(_))) => {
+            return Err(Failure::usage(format_args!("{TOKEN_VARIABLE} is not text")));
+        }
+        (None, _) => return Ok(None),
+    };
+    Ok(Some(found))
+}
+
 fn options(args: &Serve) -> Options {
     let mut limits = Limits::default();
     limits.connections_max = args.limits.max_connections.into();
+    limits.puts_max = args.limits.max_puts.into();
+    limits.body_bytes_max = args.limits.max_body;
     limits.header_time = Duration::from_secs(args.limits.header_timeout);
     limits.answer_time = Duration::from_secs(args.limits.timeout);
     limits.stall_time = Duration::from_secs(args.limits.timeout);

@@ -20,6 +20,10 @@ pub struct Limits {
     pub connections_max: usize,
     /// Questions to the repository at once; others wait.
     pub questions_max: usize,
+    /// Contents that are put at once.
+    pub puts_max: usize,
+    /// Bytes of a content that is put.
+    pub body_bytes_max: u64,
     /// How long a request's line and headers may take, and how long a connection may stay without any.
     pub header_time: Duration,
     /// How long a question to the repository may take, the wait for a thread included.
@@ -35,6 +39,8 @@ impl Default for Limits {
         Self {
             connections_max: 128,
             questions_max: 32,
+            puts_max: 4,
+            body_bytes_max: 1 << 30,
             header_time: Duration::from_secs(10),
             answer_time: Duration::from_secs(30),
             stall_time: Duration::from_secs(30),

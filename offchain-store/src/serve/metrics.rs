@@ -27,6 +27,10 @@ pub(super) struct Metrics {
     pub(super) blocks_read: Counter,
     pub(super) bytes_read: Counter,
     pub(super) read_seconds: Histogram,
+    blocks_stored: Counter,
+    puts_deduplicated: Counter,
+    bytes_stored: Counter,
+    write_seconds: Histogram,
     asked: Asked,
 }
 
@@ -53,6 +57,10 @@ impl Metrics {
             blocks_read: Counter::default(),
             bytes_read: Counter::default(),
             read_seconds: Histogram::new(SECONDS),
+            blocks_stored: Counter::default(),
+            puts_deduplicated: Counter::default(),
+            bytes_stored: Counter::default(),
+            write_seconds: Histogram::new(SECONDS),
             asked,
         };
         metrics.register();
@@ -73,6 +81,12 @@ impl Metrics {
         registry.register_with_unit("read", "Content sent", Unit::Bytes, self.bytes_read.clone());
         let help = "Time from asking for a content to its last verified byte";
         registry.register_with_unit("read", help, Unit::Seconds, self.read_seconds.clone());
+        registry.register("blocks_stored", "Contents put that made a block", self.blocks_stored.clone());
+        let equal = "Contents put that had a block already";
+        registry.register("puts_deduplicated", equal, self.puts_deduplicated.clone());
+        registry.register_with_unit("stored", "Bytes that puts added", Unit::Bytes, self.bytes_stored.clone());
+        let help = "Time from a put's token to its acknowledgement";
+        registry.register_with_unit("write", help, Unit::Seconds, self.write_seconds.clone());
     }
 
     /// A request was answered.
@@ -86,6 +100,14 @@ impl Metrics {
         self.blocks_read.inc();
         self.bytes_read.inc_by(bytes);
         self.read_seconds.observe(begin.elapsed().as_secs_f64());
+    }
+
+    /// A content was put, and is on the disk.
+    pub(super) fn stored(&self, new_bytes: u64, is_deduplicated: bool, begin: Instant) {
+        let counter = if is_deduplicated { &self.puts_deduplicated } else { &self.blocks_stored };
+        counter.inc();
+        self.bytes_stored.inc_by(new_bytes);
+        self.write_seconds.observe(begin.elapsed().as_secs_f64());
     }
 
     /// All of it, after asking the repository.

@@ -10,19 +10,23 @@
 //! was not verified: of a content, the last piece is held back until the whole has been read and has its hash. docs/http.md tells
 //! what clients may rely on.
 
+mod auth;
 mod content;
 mod documents;
 mod limits;
 mod metrics;
 mod problem;
+mod put;
 mod range;
 mod routes;
 
+pub use auth::{TOKEN_CHARS_MAX, TOKEN_CHARS_MIN, Token, TokenError};
 pub use limits::Limits;
 
 use crate::{
     anchor::{Outbox, OutboxError},
     engine::StorageEngine,
+    store::{Store, StoreError},
 };
 use hyper::server::conn::http1;
 use hyper_util::{
@@ -32,6 +36,7 @@ use hyper_util::{
 };
 use metrics::Metrics;
 use problem::{Name, Problem};
+use put::Writing;
 use std::{
     io,
     net::{IpAddr, SocketAddr},
@@ -78,6 +83,9 @@ pub enum ServeError {
     /// An address that others can reach was named without saying that they may.
     #[error("{0} can be reached from other machines, which see every content then; --allow-remote says that they may")]
     NotLoopback(SocketAddr),
+    /// What is put cannot be stored.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The repository's anchors cannot be read.
     #[error(transparent)]
     Outbox(#[from] OutboxError),
@@ -107,6 +115,8 @@ struct Shared {
     engine: Arc<StorageEngine>,
     /// Where it stands what was anchored; a repository in memory anchors nothing.
     outbox: Option<Outbox>,
+    /// What stores, where there is a token.
+    writing: Option<Writing>,
     options: Options,
     metrics: Metrics,
     /// Permits for questions that a blocking thread answers.
@@ -121,17 +131,22 @@ pub struct Service {
 }
 
 impl Service {
-    /// Listens. Wants the Tokio runtime that [`Self::run`] will run on.
-    pub async fn bind(engine: Arc<StorageEngine>, options: Options) -> Result<Self, ServeError> {
+    /// Listens. Wants the Tokio runtime that [`Self::run`] will run on. With a token, whoever has it can put, and the engine has to be
+    /// one that was opened for writing.
+    pub async fn bind(engine: Arc<StorageEngine>, token: Option<Token>, options: Options) -> Result<Self, ServeError> {
         let address = options.listen;
         if !address.ip().is_loopback() && !options.allow_remote {
             return Err(ServeError::NotLoopback(address));
         }
         let listener = TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })?;
         let outbox = engine.folder().map(Outbox::open_to_read).transpose()?;
+        let writing = match token {
+            Some(token) => Some(Writing::new(Store::new(engine.clone())?, token, &options.limits)),
+            None => None,
+        };
         let questions = Arc::new(Semaphore::new(options.limits.questions_max));
         let (metrics, is_stopping) = (Metrics::new(), AtomicBool::new(false));
-        let shared = Shared { engine, outbox, options, metrics, questions, is_stopping };
+        let shared = Shared { engine, outbox, writing, options, metrics, questions, is_stopping };
         Ok(Self { listener, shared: Arc::new(shared) })
     }
 

@@ -49,11 +49,16 @@ names! {
     BadParameter "bad-parameter" BAD_REQUEST "a parameter is missing, unknown, given twice or not what it has to be";
     BadBlockHash "bad-block-hash" BAD_REQUEST "a block is named by 64 lower-case hex digits, with or without 0x before them";
     NoSuchProof "no-such-proof" NOT_FOUND "no log has such a proof";
+    BodyInterrupted "body-interrupted" BAD_REQUEST "the body ended before its end";
+    Unauthorized "unauthorized" UNAUTHORIZED "this takes the service's token";
+    PutsOff "puts-off" FORBIDDEN "this service stores nothing: it was started without a token";
     NoSuchPath "no-such-path" NOT_FOUND "nothing is served at this path";
     UnknownBlock "unknown-block" NOT_FOUND "there is no such block in this repository";
     BeyondLog "beyond-log" NOT_FOUND "the log does not reach so far";
     MethodNotAllowed "method-not-allowed" METHOD_NOT_ALLOWED "nothing of this kind can be done at this path";
+    BodyTooSlow "body-too-slow" REQUEST_TIMEOUT "the body came too slowly";
     ContentGone "content-gone" GONE "the block's content was removed or set aside; its header and its proofs remain";
+    BodyTooLarge "body-too-large" PAYLOAD_TOO_LARGE "the body is larger than a content may be here";
     RangeNotSatisfiable "range-not-satisfiable" RANGE_NOT_SATISFIABLE "the content does not reach so far";
     UnknownHost "unknown-host" MISDIRECTED_REQUEST "this host has another name; --allow-host gives it one more";
     LineageTooLong "lineage-too-long" UNPROCESSABLE_ENTITY "the block is too far from genesis for a lineage";
@@ -61,8 +66,10 @@ names! {
     RepositoryDamaged "repository-damaged" INTERNAL_SERVER_ERROR "what is stored contradicts itself";
     Failed "failed" INTERNAL_SERVER_ERROR "the repository could not be asked; the service's log says why";
     TooManyConnections "too-many-connections" SERVICE_UNAVAILABLE "there are as many connections as are allowed";
+    TooManyPuts "too-many-puts" SERVICE_UNAVAILABLE "as many contents are being put as are allowed";
     TooSlow "too-slow" SERVICE_UNAVAILABLE "the repository did not answer in time";
     Stopping "stopping" SERVICE_UNAVAILABLE "the service is about to end";
+    DiskFull "disk-full" INSUFFICIENT_STORAGE "no room is left; nothing of this content was stored";
 }
 
 /// A failed request. Its details never hold paths or what else only the operator is to see: that goes to the log.
@@ -134,6 +141,7 @@ impl IntoResponse for Problem {
 impl From<BackendError> for Problem {
     fn from(error: BackendError) -> Self {
         match &error {
+            BackendError::DiskFull => Self::noted(Name::DiskFull, &error),
             BackendError::Damaged(_) => Self::noted(Name::RepositoryDamaged, &error),
             _ => Self::failed(&error),
         }

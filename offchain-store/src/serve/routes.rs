@@ -3,6 +3,7 @@
 use super::{
     Shared, content, documents, limits, metrics,
     problem::{Name, Problem},
+    put,
 };
 use axum::{
     Router,
@@ -10,7 +11,7 @@ use axum::{
     http::Method,
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -24,6 +25,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/head", get(documents::head))
         .route("/v1/head/raw", get(documents::raw_head))
         .route("/v1/consistency", get(documents::consistency))
+        .route("/v1/blocks", post(put::put))
         .route("/v1/blocks/{block}", get(documents::block))
         .route("/v1/blocks/{block}/header", get(documents::header))
         .route("/v1/blocks/{block}/content", get(content::content))

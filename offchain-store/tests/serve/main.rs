@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `client.rs` | a client that shows what came |
 //! | `reading.rs` | every path that reads, ranges |
+//! | `puts.rs` | putting, tokens, bodies, kills |
 //! | `limits.rs` | what is too much, too slow, malformed or called by another name |
 //! | `damage.rs` | damaged and removed contents |
 //! | `stopping.rs` | signals while clients are served |
@@ -15,6 +16,7 @@ mod client;
 mod damage;
 mod limits;
 mod metrics;
+mod puts;
 mod reading;
 mod stopping;
 
