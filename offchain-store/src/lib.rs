@@ -6,6 +6,7 @@ pub mod backup;
 pub mod block;
 pub mod bulk;
 pub mod cache;
+pub mod challenge;
 pub mod check;
 pub mod chunk;
 pub mod cid;

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     anchor::{anchor_reference, newest_anchor},
     block::DagBlock,
-    compress,
+    challenge, compress,
     engine::ProofOptions,
 };
 use axum::{
@@ -281,4 +281,21 @@ pub(super) async fn consistency(State(shared): State<Arc<Shared>>, query: Params
         })
     });
     json(&proof.await?)
+}
+
+/// Which slice is to be shown: of the log of this size, the one at this place among all of its blocks' slices.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ChallengeParams {
+    size: u64,
+    position: u64,
+}
+
+/// The answer to a possession challenge, in SCALE, as an off-chain worker submits it.
+pub(super) async fn challenge(State(shared): State<Arc<Shared>>, query: Params<ChallengeParams>) -> Answer {
+    let ChallengeParams { size, position } = params(query)?;
+    let bytes =
+        shared.ask(move |shared| Ok(challenge::answer(shared.engine.backend(), size, position)?.encode())).await?;
+    shared.metrics.challenges_answered.inc();
+    Ok(answer(BYTES, bytes))
 }

@@ -31,6 +31,7 @@ pub(super) struct Metrics {
     puts_deduplicated: Counter,
     bytes_stored: Counter,
     write_seconds: Histogram,
+    pub(super) challenges_answered: Counter,
     asked: Asked,
 }
 
@@ -61,6 +62,7 @@ impl Metrics {
             puts_deduplicated: Counter::default(),
             bytes_stored: Counter::default(),
             write_seconds: Histogram::new(SECONDS),
+            challenges_answered: Counter::default(),
             asked,
         };
         metrics.register();
@@ -85,6 +87,7 @@ impl Metrics {
         let equal = "Contents put that had a block already";
         registry.register("puts_deduplicated", equal, self.puts_deduplicated.clone());
         registry.register_with_unit("stored", "Bytes that puts added", Unit::Bytes, self.bytes_stored.clone());
+        registry.register("challenges_answered", "Slices shown to be kept", self.challenges_answered.clone());
         let help = "Time from a put's token to its acknowledgement";
         registry.register_with_unit("write", help, Unit::Seconds, self.write_seconds.clone());
     }

@@ -1,8 +1,8 @@
 //! What a request that fails is told: a problem of RFC 9457 with a name that stays, in JSON.
 
 use crate::{
-    anchor::OutboxError, backend::BackendError, dag::DagError, engine::ProveError, get::GetError, log::LogReadError,
-    proof::ProofBuildError,
+    anchor::OutboxError, backend::BackendError, challenge::ChallengeError, dag::DagError, engine::ProveError,
+    get::GetError, log::LogReadError, proof::ProofBuildError,
 };
 use axum::{
     body::Body,
@@ -176,6 +176,18 @@ impl From<GetError> for Problem {
                 Self::noted(Name::ContentDamaged, &error)
             }
             error => Self::failed(&error),
+        }
+    }
+}
+
+impl From<ChallengeError> for Problem {
+    fn from(error: ChallengeError) -> Self {
+        match error {
+            ChallengeError::Backend(error) => error.into(),
+            ChallengeError::Log(error) => error.into(),
+            ChallengeError::Get(error) => error.into(),
+            ChallengeError::PositionBeyondLog { .. } => Self::new(Name::BeyondLog).with_detail(error),
+            error => Self::noted(Name::RepositoryDamaged, &error),
         }
     }
 }

@@ -4,7 +4,7 @@ use super::{Archive, bytes};
 use std::fs;
 
 /// Changes a byte of the repository's packs where `part` stands, a piece of a stored chunk.
-fn damage(archive: &Archive, part: &[u8]) {
+pub(crate) fn damage(archive: &Archive, part: &[u8]) {
     let mut found = 0;
     for folder in ["archive/packs", "archive"] {
         let Ok(entries) = fs::read_dir(archive.path(folder)) else { continue };

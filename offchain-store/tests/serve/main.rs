@@ -5,6 +5,7 @@
 //! | `client.rs` | a client that shows what came |
 //! | `reading.rs` | every path that reads, ranges |
 //! | `puts.rs` | putting, tokens, bodies, kills |
+//! | `challenges.rs` | answers to possession challenges |
 //! | `limits.rs` | what is too much, too slow, malformed or called by another name |
 //! | `damage.rs` | damaged and removed contents |
 //! | `stopping.rs` | signals while clients are served |
@@ -12,6 +13,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod challenges;
 mod client;
 mod damage;
 mod limits;
