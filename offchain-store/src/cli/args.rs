@@ -130,8 +130,8 @@ pub(super) enum Command {
     /// Answer programs over HTTP, until SIGTERM or Ctrl-C
     ///
     /// It reads, beside whoever writes the repository: heads, headers, contents and their ranges, proofs. With a token, from --token-file or
-    /// PAKIT_TOKEN, it also stores what clients that have the token send, and is then the one that writes the repository. docs/http.md
-    /// tells what clients may rely on, and /openapi.json tells it to programs.
+    /// PAKIT_TOKEN, it also stores what clients that have the token send, and is then the one that writes the repository. With --anchor-every or
+    /// --anchor-blocks it anchors by itself. docs/http.md tells what clients may rely on, and /openapi.json tells it to programs.
     Serve(Serve),
     /// Audit the repository
     ///
@@ -465,8 +465,41 @@ pub(super) struct Serve {
     /// File with the token that lets clients put, readable by its owner only; else PAKIT_TOKEN in the environment
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// Anchor the head of the log after this time, if it has grown: 10m, 1h, 1d
+    #[arg(long, value_name = "AGE", value_parser = super::time::parse_duration, help_heading = "Anchoring")]
+    pub anchor_every: Option<u64>,
+    /// Anchor the head of the log after this many new blocks
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Anchoring")]
+    pub anchor_blocks: Option<u64>,
+    #[command(flatten)]
+    pub chain: ServeChain,
     #[command(flatten)]
     pub limits: ServeLimits,
+}
+
+/// How to reach and pay the chain, of a service that anchors. Its `--timeout` is that of answers.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Anchoring")]
+pub(super) struct ServeChain {
+    /// Node of the chain; without it, the one that the repository's DAG was last used with
+    #[arg(long, value_name = "WS", env = "PAKIT_URL")]
+    pub url: Option<String>,
+    /// File with the secret URI of the key that signs and pays; else PAKIT_KEY in the environment
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+    /// Sign with the development key //Alice
+    #[arg(long, conflicts_with = "key_file")]
+    pub dev: bool,
+    /// Blocks for which a signed extrinsic stays valid: a power of two from 4 to 4096
+    #[arg(long, value_name = "N", hide_short_help = true)]
+    pub era: Option<u64>,
+}
+
+impl From<&ServeChain> for Chain {
+    fn from(chain: &ServeChain) -> Self {
+        let ServeChain { url, key_file, dev, era } = chain;
+        Self { url: url.clone(), key_file: key_file.clone(), dev: *dev, era: *era, timeout: None }
+    }
 }
 
 /// What clients may take.

@@ -64,18 +64,20 @@ fn current_binding(folder: &Path) -> Result<Option<Binding>, Failure> {
     Ok(Outbox::open_to_read(folder)?.current_binding()?)
 }
 
+/// The node that the arguments or the environment name. A variable that is set to nothing names none.
+pub(super) fn named_url(chain: &Chain) -> Option<String> {
+    chain.url.clone().filter(|url| !url.is_empty())
+}
+
 fn url(chain: &Chain, binding: Option<&Binding>) -> Result<String, Failure> {
     let development = chain.dev.then(|| DEV_URL.to_owned());
-    chain
-        .url
-        .clone()
-        .filter(|url| !url.is_empty())
+    named_url(chain)
         .or_else(|| binding.map(|binding| binding.url.clone()))
         .or(development)
         .ok_or_else(|| Failure::usage("no node is known; name one with --url, such as --url ws://127.0.0.1:9944"))
 }
 
-fn signing_key(chain: &Chain) -> Result<SigningKey, Failure> {
+pub(super) fn signing_key(chain: &Chain) -> Result<SigningKey, Failure> {
     let source = match (&chain.key_file, chain.dev) {
         (Some(path), _) => KeySource::File(path.clone()),
         (None, _) if std::env::var_os(KEY_VARIABLE).is_some() => KeySource::Environment(KEY_VARIABLE.to_owned()),
@@ -89,7 +91,7 @@ fn signing_key(chain: &Chain) -> Result<SigningKey, Failure> {
     SigningKey::load(&source, chain.dev).map_err(Failure::usage)
 }
 
-fn config(chain: &Chain) -> AnchorConfig {
+pub(super) fn config(chain: &Chain) -> AnchorConfig {
     let mut config = AnchorConfig::default();
     if let Some(period) = chain.era {
         config.era_period_blocks = period;

@@ -348,6 +348,7 @@ impl From<ServeError> for Failure {
         match error {
             error @ ServeError::NotLoopback(_) => Self::usage(error),
             ServeError::Outbox(error) => error.into(),
+            error @ ServeError::Thread(_) => Self::environment(error),
             ServeError::Store(StoreError::Backend(error)) => error.into(),
             error @ ServeError::Store(_) => Self::environment(error),
             error @ ServeError::Listen { .. } => {

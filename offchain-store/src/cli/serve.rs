@@ -1,14 +1,15 @@
 //! serve.
 
 use super::{
-    args::{Global, Serve},
+    args::{Chain, Global, Serve},
+    chain,
     failure::Failure,
     open,
     output::Output,
 };
 use crate::{
     engine::Access,
-    serve::{Limits, Options, Service, Token},
+    serve::{Anchoring, Limits, Options, Schedule, Service, Token},
 };
 use serde::Serialize;
 use std::{env::VarError, io, sync::Arc, time::Duration};
@@ -35,7 +36,7 @@ struct Listening {
 
 pub(super) fn serve(global: &Global, out: &Output, args: Serve) -> Result<(), Failure> {
     let options = options(&args);
-    let token = token(&args)?;
+    let (token, anchoring) = (token(&args)?, anchoring(global, &args)?);
     // Only who stores needs to be the one that writes.
     let access = if token.is_some() { Access::Write } else { Access::Read };
     let engine = Arc::new(open(global, access)?);
@@ -45,11 +46,14 @@ pub(super) fn serve(global: &Global, out: &Output, args: Serve) -> Result<(), Fa
         if !options.listen.ip().is_loopback() && options.allow_remote {
             eprintln!("pakit: warning: whoever reaches {} reads every content in this repository", options.listen);
         }
-        let service = Service::bind(engine, token, options).await?;
+        let mut service = Service::bind(engine, token, options).await?;
+        if let Some(anchoring) = anchoring {
+            service = service.with_anchoring(anchoring);
+        }
         let address = service.address().map_err(|error| no_threads(&error))?;
         let line = Listening { listening: format!("http://{address}"), repository: global.repo.display().to_string() };
         out.print(&line, || format!("listening on {}", line.listening))?;
-        Ok::<_, Failure>(service.run(stop.wait()).await)
+        Ok::<_, Failure>(service.run(stop.wait()).await?)
     })?;
     runtime.shutdown_timeout(LAST_READS);
     if !were_all_answered {
@@ -69,6 +73,18 @@ fn token(args: &Serve) -> Result<Option<Token>, Failure> {
         (None, _) => return Ok(None),
     };
     Ok(Some(found))
+}
+
+/// What anchors, where a schedule was given. A key that cannot be used shows now, and not at the first anchor.
+fn anchoring(global: &Global, args: &Serve) -> Result<Option<Anchoring>, Failure> {
+    let schedule = Schedule { every: args.anchor_every.map(Duration::from_millis), blocks: args.anchor_blocks };
+    if schedule == Schedule::default() {
+        return Ok(None);
+    }
+    let chain = Chain::from(&args.chain);
+    let (key, config) = (chain::signing_key(&chain)?, chain::config(&chain));
+    let (folder, url) = (global.repo.clone(), chain::named_url(&chain));
+    Ok(Some(Anchoring { schedule, folder, url, key, config }))
 }
 
 fn options(args: &Serve) -> Options {

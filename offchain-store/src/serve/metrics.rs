@@ -32,7 +32,17 @@ pub(super) struct Metrics {
     bytes_stored: Counter,
     write_seconds: Histogram,
     pub(super) challenges_answered: Counter,
+    pub(super) anchors: AnchorMetrics,
     asked: Asked,
+}
+
+/// What becomes of anchors on a schedule.
+#[derive(Clone, Default)]
+pub(super) struct AnchorMetrics {
+    pub(super) sent: Counter,
+    pub(super) finalized: Counter,
+    pub(super) retried: Counter,
+    pub(super) failures: Counter,
 }
 
 /// What the repository says when it is asked. The last scrape's answers stand in between.
@@ -63,6 +73,7 @@ impl Metrics {
             bytes_stored: Counter::default(),
             write_seconds: Histogram::new(SECONDS),
             challenges_answered: Counter::default(),
+            anchors: AnchorMetrics::default(),
             asked,
         };
         metrics.register();
@@ -88,6 +99,11 @@ impl Metrics {
         registry.register("puts_deduplicated", equal, self.puts_deduplicated.clone());
         registry.register_with_unit("stored", "Bytes that puts added", Unit::Bytes, self.bytes_stored.clone());
         registry.register("challenges_answered", "Slices shown to be kept", self.challenges_answered.clone());
+        let anchors = &self.anchors;
+        registry.register("anchors_sent", "Anchors sent for the first time", anchors.sent.clone());
+        registry.register("anchors_finalized", "Anchors seen finalized", anchors.finalized.clone());
+        registry.register("anchors_retried", "Anchors sent again, byte for byte", anchors.retried.clone());
+        registry.register("anchor_failures", "Attempts to anchor that failed", anchors.failures.clone());
         let help = "Time from a put's token to its acknowledgement";
         registry.register_with_unit("write", help, Unit::Seconds, self.write_seconds.clone());
     }

@@ -19,9 +19,11 @@ mod problem;
 mod put;
 mod range;
 mod routes;
+mod schedule;
 
 pub use auth::{TOKEN_CHARS_MAX, TOKEN_CHARS_MIN, Token, TokenError};
 pub use limits::Limits;
+pub use schedule::{Anchoring, Schedule};
 
 use crate::{
     anchor::{Outbox, OutboxError},
@@ -49,7 +51,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::timeout,
 };
 use tokio_io_timeout::TimeoutStream;
@@ -83,6 +85,9 @@ pub enum ServeError {
     /// An address that others can reach was named without saying that they may.
     #[error("{0} can be reached from other machines, which see every content then; --allow-remote says that they may")]
     NotLoopback(SocketAddr),
+    /// There is no thread to anchor in.
+    #[error("no thread for anchoring: {0}")]
+    Thread(#[source] io::Error),
     /// What is put cannot be stored.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -128,6 +133,7 @@ struct Shared {
 pub struct Service {
     listener: TcpListener,
     shared: Arc<Shared>,
+    anchoring: Option<Anchoring>,
 }
 
 impl Service {
@@ -147,7 +153,12 @@ impl Service {
         let questions = Arc::new(Semaphore::new(options.limits.questions_max));
         let (metrics, is_stopping) = (Metrics::new(), AtomicBool::new(false));
         let shared = Shared { engine, outbox, writing, options, metrics, questions, is_stopping };
-        Ok(Self { listener, shared: Arc::new(shared) })
+        Ok(Self { listener, shared: Arc::new(shared), anchoring: None })
+    }
+
+    /// Also anchors.
+    pub fn with_anchoring(self, anchoring: Anchoring) -> Self {
+        Self { anchoring: Some(anchoring), ..self }
     }
 
     /// Where it listens.
@@ -157,50 +168,69 @@ impl Service {
 
     /// Answers until `stop` is ready; then takes no more connections, and gives the requests under way
     /// [`Limits::shutdown_time`] to end. Says whether they did.
-    pub async fn run(self, stop: impl Future<Output = ()>) -> bool {
-        let Self { listener, shared } = self;
-        let limits = shared.options.limits;
-        let router = routes::router(shared.clone());
-        let (graceful, refusals) = (GracefulShutdown::new(), Arc::new(Semaphore::new(REFUSALS_MAX)));
-        let connections = Arc::new(Semaphore::new(limits.connections_max));
-        tokio::pin!(stop);
-        loop {
-            let accepted = tokio::select! {
-                biased;
-                () = &mut stop => break,
-                accepted = listener.accept() => accepted,
-            };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    tracing::warn!("a connection could not be accepted: {error}");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                    continue;
-                }
-            };
-            match connections.clone().try_acquire_owned() {
-                Ok(permit) => {
-                    shared.metrics.connections.inc();
-                    let connection = converse(stream, router.clone(), limits, graceful.watcher());
-                    let shared = shared.clone();
-                    tokio::spawn(async move {
-                        connection.await;
-                        shared.metrics.connections.dec();
-                        drop(permit);
-                    });
-                }
-                Err(_) => {
-                    shared.metrics.connections_refused.inc();
-                    if let Ok(permit) = refusals.clone().try_acquire_owned() {
-                        tokio::spawn(timeout(REFUSAL_TIME, refuse(stream, permit)));
-                    }
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<bool, ServeError> {
+        let Self { listener, shared, anchoring } = self;
+        let (stopped, is_stopped) = watch::channel(false);
+        let anchoring = anchoring
+            .map(|anchoring| {
+                anchoring.start(shared.engine.backend().clone(), shared.metrics.anchors.clone(), is_stopped)
+            })
+            .transpose()
+            .map_err(ServeError::Thread)?;
+        let were_all_answered = serve(listener, shared, stop).await;
+        // What it was at is in the outbox, and gone on with by the next run.
+        stopped.send_replace(true);
+        if let Some(anchoring) = anchoring {
+            // One that has panicked has said so.
+            let _ = tokio::task::spawn_blocking(move || anchoring.join()).await;
+        }
+        Ok(were_all_answered)
+    }
+}
+
+/// Accepts connections until `stop` is ready, then waits for the requests under way. Says whether all of them ended.
+async fn serve(listener: TcpListener, shared: Arc<Shared>, stop: impl Future<Output = ()>) -> bool {
+    let limits = shared.options.limits;
+    let router = routes::router(shared.clone());
+    let (graceful, refusals) = (GracefulShutdown::new(), Arc::new(Semaphore::new(REFUSALS_MAX)));
+    let connections = Arc::new(Semaphore::new(limits.connections_max));
+    tokio::pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = &mut stop => break,
+            accepted = listener.accept() => accepted,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!("a connection could not be accepted: {error}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        match connections.clone().try_acquire_owned() {
+            Ok(permit) => {
+                shared.metrics.connections.inc();
+                let connection = converse(stream, router.clone(), limits, graceful.watcher());
+                let shared = shared.clone();
+                tokio::spawn(async move {
+                    connection.await;
+                    shared.metrics.connections.dec();
+                    drop(permit);
+                });
+            }
+            Err(_) => {
+                shared.metrics.connections_refused.inc();
+                if let Ok(permit) = refusals.clone().try_acquire_owned() {
+                    tokio::spawn(timeout(REFUSAL_TIME, refuse(stream, permit)));
                 }
             }
         }
-        drop(listener);
-        shared.is_stopping.store(true, Ordering::Release);
-        timeout(limits.shutdown_time, graceful.shutdown()).await.is_ok()
     }
+    drop(listener);
+    shared.is_stopping.store(true, Ordering::Release);
+    timeout(limits.shutdown_time, graceful.shutdown()).await.is_ok()
 }
 
 /// One connection, to its end.

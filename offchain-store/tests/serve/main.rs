@@ -6,6 +6,7 @@
 //! | `reading.rs` | every path that reads, ranges |
 //! | `puts.rs` | putting, tokens, bodies, kills |
 //! | `challenges.rs` | answers to possession challenges |
+//! | `anchoring.rs` | a schedule whose node is not there |
 //! | `limits.rs` | what is too much, too slow, malformed or called by another name |
 //! | `damage.rs` | damaged and removed contents |
 //! | `stopping.rs` | signals while clients are served |
@@ -13,6 +14,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod anchoring;
 mod challenges;
 mod client;
 mod damage;
