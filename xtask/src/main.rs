@@ -6,6 +6,7 @@ mod bench;
 mod build;
 mod demo;
 mod faults;
+mod http;
 mod process;
 mod setup;
 mod test;
@@ -73,6 +74,12 @@ enum Recipe {
         #[arg(long, requires = "only", conflicts_with = "count")]
         from: Option<PathBuf>,
     },
+    /// Send requests that schemathesis makes up from docs/openapi.json to a service, and look at each answer.
+    Http {
+        /// Requests for each path at most.
+        #[arg(long, default_value_t = 100)]
+        examples: u32,
+    },
     /// Measure the pallet's weights on the runtime's Wasm and write them to pallet-pakit/src/weights.rs.
     Weights {
         /// How many values of each component to measure.
@@ -95,6 +102,7 @@ fn main() -> ExitCode {
         }
         Recipe::Faults { only: Some(campaign), from: Some(from), .. } => faults::write_earlier(campaign, &from),
         Recipe::Faults { only, count, seed, from: _ } => faults::run_campaigns(only, count, seed),
+        Recipe::Http { examples } => http::run(examples),
         Recipe::Weights { steps, repeat } => weights::run(steps, repeat),
     };
     match result {

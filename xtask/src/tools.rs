@@ -1,7 +1,7 @@
 //! Programs that the project builds for itself, the first time they are wanted: no check needs them.
 
 use std::{
-    env,
+    env, fs,
     path::{Path, PathBuf},
 };
 
@@ -34,6 +34,33 @@ impl Tool {
         // Beside the tool, so that a build that was cut short goes on where it was, and the checkout's target stays its own.
         cargo.env("CARGO_TARGET_DIR", tools.join("target"));
         process::run(&mut cargo)?;
+        Ok(program)
+    }
+}
+
+/// A program out of a Python package, in an environment of its own.
+pub(crate) struct PythonTool {
+    pub(crate) program: &'static str,
+    pub(crate) package: &'static str,
+    pub(crate) version: &'static str,
+}
+
+impl PythonTool {
+    /// Where it is, after installing it if need be.
+    pub(crate) fn ensure(&self) -> Result<PathBuf> {
+        let Self { program, package, version } = self;
+        let folder = folder()?.join(format!("{package}-{version}"));
+        let (program, done) = (folder.join("bin").join(program), folder.join("installed"));
+        // One that was cut short has no such file.
+        if done.is_file() {
+            return Ok(program);
+        }
+        println!("installing {package} {version} into {} (once)", folder.display());
+        let folder_text = folder.to_string_lossy();
+        process::run(process::command("python3").args(["-m", "venv", "--clear", &folder_text]))?;
+        let mut pip = process::command(&folder.join("bin/pip").to_string_lossy());
+        process::run(pip.args(["install", "--quiet", &format!("{package}=={version}")]))?;
+        fs::write(&done, version).with_context(|| format!("cannot write {}", done.display()))?;
         Ok(program)
     }
 }

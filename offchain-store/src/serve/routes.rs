@@ -31,6 +31,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/blocks/{block}/header", get(documents::header))
         .route("/v1/blocks/{block}/content", get(content::content))
         .route("/v1/blocks/{block}/proof", get(documents::proof))
+        .route("/openapi.json", get(openapi))
         .route("/metrics", get(metrics_text))
         .route("/healthz", get(healthy))
         .route("/readyz", get(ready))
@@ -58,6 +59,13 @@ async fn observe(State(shared): State<Arc<Shared>>, request: Request, next: Next
     shared.metrics.answered(&route, method, status);
     tracing::debug!(method, path, status, ms = begin.elapsed().as_millis() as u64, "answered");
     response
+}
+
+/// The document in docs, as it was when this was built.
+pub(super) const OPENAPI: &str = include_str!("../../../docs/openapi.json");
+
+async fn openapi() -> Response {
+    documents::answer("application/json", OPENAPI)
 }
 
 async fn metrics_text(State(shared): State<Arc<Shared>>) -> Result<Response, Problem> {

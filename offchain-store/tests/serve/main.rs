@@ -7,6 +7,7 @@
 //! | `puts.rs` | putting, tokens, bodies, kills |
 //! | `challenges.rs` | answers to possession challenges |
 //! | `anchoring.rs` | a schedule whose node is not there |
+//! | `description.rs` | docs/openapi.json |
 //! | `limits.rs` | what is too much, too slow, malformed or called by another name |
 //! | `damage.rs` | damaged and removed contents |
 //! | `stopping.rs` | signals while clients are served |
@@ -18,6 +19,7 @@ mod anchoring;
 mod challenges;
 mod client;
 mod damage;
+mod description;
 mod limits;
 mod metrics;
 mod puts;
