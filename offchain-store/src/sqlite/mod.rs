@@ -42,7 +42,8 @@ use fault::Result;
 
 use crate::{
     backend::{
-        BackendError, BlockKey, ChunkRef, DagBackend, Hop, ParentInfo, PayloadInfo, StoredChunk, Totals, WriteBatch,
+        BackendError, BlockKey, CheckedRecord, ChunkRef, DagBackend, Hop, PackPlace, ParentInfo, PayloadInfo,
+        StoredChunk, Totals, WriteBatch,
     },
     block::DagBlock,
     config,
@@ -442,7 +443,7 @@ impl SqliteBackend {
         let tables = write::Tables { connection: &txn, derived: &derived, parents: &self.parents, dir: &self.dir };
         let plan = Plan::new(&tables, &writer.stagings, batch)?;
         let additions = Additions::of_plan(&plan);
-        let places = packs::append(&mut writer.packs, &plan)?;
+        let places = packs::append(&txn, &mut writer.packs, &plan)?;
         write::apply(&txn, &plan, &places, &derived, &additions)?;
         write::write_packs(&txn, writer.packs.sync(writer.waits_for_packs).map_err(PackError::from)?)?;
         drop(derived);
@@ -630,9 +631,13 @@ impl DagBackend for SqliteBackend {
 
     fn check_indexes(&self, are_blocks_lost: bool) -> Answer<()> {
         self.ask(|connection, derived| {
-            packs::check(&self.dir, &read::packs(connection)?)?;
+            packs::check(&self.dir, connection)?;
             derived.check(connection, are_blocks_lost)
         })
+    }
+
+    fn check_pack(&self, from: PackPlace) -> Answer<Option<CheckedRecord>> {
+        self.read(|connection| Ok(packs::check_record(&self.dir, &read::packs(connection)?, from)))
     }
 }
 
