@@ -1,5 +1,6 @@
-//! Flipped bits: each bit of what a small repository's database holds is flipped by itself, and everything is asked. No wrong byte
-//! may be served. A wrong answer of another kind, such as that a block is not there, has to be found by a full check.
+//! Flipped bits: each bit of what a small repository's database and packs hold is flipped by itself, and everything is asked. No wrong
+//! byte may be served. A wrong answer of another kind, such as that a block is not there, has to be found by a full check. In a pack
+//! no bit is without a meaning: each flip has to be noticed, and so has each cut.
 
 use crate::{
     operation::{content, pakit, put},
@@ -31,6 +32,10 @@ pub struct Damage {
     pub flips: u64,
     /// Bits that are in use in that database: page headers, cell pointers and cells of all its pages.
     pub bits_in_use: u64,
+    /// Bits of its packs.
+    pub bits_in_packs: u64,
+    /// Packs that were cut off somewhere, each of them noticed; not among the flips.
+    pub cuts: u64,
     /// How it was noticed, over all.
     pub noticed: BTreeMap<&'static str, u64>,
     /// Flips by table or index, and how many of each were noticed.
@@ -190,7 +195,7 @@ fn look(repository: &Path, truth: &Answers) -> Result<Noticed, String> {
     }
 }
 
-/// A repository of a few blocks: small ones, one of several chunks, one with metadata, a folder.
+/// A repository of a few blocks: small ones, one of several chunks, one in a pack by itself, one with metadata, a folder.
 fn repository(place: &Place) -> Result<()> {
     run(pakit(place, &["init", "--name", "damage"]), None)?;
     let mut rng = StdRng::seed_from_u64(5);
@@ -199,9 +204,11 @@ fn repository(place: &Place) -> Result<()> {
         fs::write(place.source().join(format!("few/{number}")), content(&mut rng, 40 + 60 * number))?;
     }
     fs::write(place.source().join("chunks"), content(&mut rng, 12_000))?;
+    fs::write(place.source().join("packed"), content(&mut rng, 6_000))?;
     fs::write(place.source().join("titled"), b"with metadata")?;
     run(put(place, &["few"], &[]), None)?;
     run(put(place, &["chunks"], &["--chunk-size", "4KiB"]), None)?;
+    run(put(place, &["packed"], &[]), None)?;
     run(put(place, &["titled"], &["--meta", "parcel=12/7"]), None).map(|_| ())
 }
 
@@ -233,60 +240,148 @@ fn bytes_in_use(path: &Path) -> Result<Vec<(String, Range<usize>)>> {
     Ok(found.into_iter().filter(|(_, range)| !range.is_empty()).collect())
 }
 
-/// Flips `count` of the bits in use, evenly spread; all of them, if there are not as many.
-pub fn campaign(count: u64, seed: u64) -> Result<Damage> {
-    let place = Place::new()?;
-    repository(&place)?;
-    let database = place.repository().join("pakit.db");
-    let whole = fs::read(&database)?;
-    let in_use = bytes_in_use(&database)?;
-    let bits: Vec<(usize, u8, &str)> = in_use
-        .iter()
-        .flat_map(|(name, range)| {
-            range.clone().flat_map(move |at| (0..8).map(move |bit| (at, 1 << bit, name.as_str())))
-        })
-        .collect();
-    let clear = || -> Result<()> {
+/// The bytes of a pack that counts up to its end, by what they are. docs/formats.md tells how a pack is made.
+fn bytes_of_pack(repository: &Path) -> Result<Vec<(String, Range<usize>)>> {
+    let bytes = fs::read(repository.join(PACK))?;
+    let database = rusqlite::Connection::open(repository.join("pakit.db"))?;
+    let mut chunks = database.prepare("SELECT bytes FROM payloads WHERE kind = 0 AND compression >= 16")?;
+    let places = chunks.query_map((), |row| row.get::<_, [u8; 16]>(0))?;
+    let mut stored = BTreeMap::new();
+    let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |number, byte| number << 8 | usize::from(*byte));
+    for place in places {
+        let place = place?;
+        ensure!(number(&place[..4]) == 1, "there is one pack");
+        stored.insert(number(&place[8..]), number(&place[4..8]));
+    }
+    let mut found = vec![("a pack: its header".to_owned(), 0..16)];
+    let mut at = 16;
+    while at < bytes.len() {
+        let (body, end) = (at + 20, at + 20 + number(&bytes[at + 8..at + 12]));
+        let (first, _) = stored.range(body..end).next().context("a record without a chunk")?;
+        found.push(("a pack: the headers of records".to_owned(), at..body));
+        found.push(("a pack: what records say of their chunks".to_owned(), body..*first));
+        found.push(("a pack: stored bytes".to_owned(), *first..end));
+        at = end;
+    }
+    ensure!(at == bytes.len() && found.len() > 3, "the pack does not end with a record");
+    Ok(found)
+}
+
+/// The only pack of the repository.
+const PACK: &str = "packs/00000001.pack";
+const DATABASE: &str = "pakit.db";
+
+/// What is done to a file.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Flip { at: usize, bit: u8 },
+    Cut { at: usize },
+}
+
+/// A repository that is damaged again and again, and what it answers while it is whole.
+struct Patient {
+    place: Place,
+    files: [(&'static str, Vec<u8>); 2],
+    truth: Answers,
+}
+
+impl Patient {
+    fn new() -> Result<Self> {
+        let place = Place::new()?;
+        repository(&place)?;
+        let read = |name| fs::read(place.repository().join(name)).map(|bytes| (name, bytes));
+        let files = [read(DATABASE)?, read(PACK)?];
+        let mut patient =
+            Self { place, files, truth: Answers { blocks: Vec::new(), told: Vec::new(), settings: Vec::new() } };
+        patient.heal()?;
+        let engine = StorageEngine::open(&patient.place.repository(), Access::Read, &Overrides::default())?;
+        let blocks = engine.head()?.size;
+        let (truth, refusals) = ask(&engine, blocks).map_err(anyhow::Error::msg)?;
+        ensure!(refusals.is_empty() && truth.blocks.len() as u64 == blocks, "it is not whole before any damage");
+        drop(engine);
+        patient.truth = truth;
+        Ok(patient)
+    }
+
+    fn heal(&self) -> Result<()> {
         for name in ["pakit.db-wal", "pakit.db-shm"] {
-            let path = place.repository().join(name);
+            let path = self.place.repository().join(name);
             if path.exists() {
                 fs::remove_file(path)?;
             }
         }
+        for (name, bytes) in &self.files {
+            fs::write(self.place.repository().join(name), bytes)?;
+        }
         Ok(())
-    };
-    clear()?;
-    let truth = {
-        let engine = StorageEngine::open(&place.repository(), Access::Read, &Overrides::default())?;
-        let blocks = engine.head()?.size;
-        let (truth, refusals) = ask(&engine, blocks).map_err(anyhow::Error::msg)?;
-        ensure!(refusals.is_empty() && truth.blocks.len() as u64 == blocks, "it is not whole before any damage");
-        truth
-    };
-    let mut rng = StdRng::seed_from_u64(seed);
-    let mut figures = Damage { bits_in_use: bits.len() as u64, ..Damage::default() };
-    let count = count.min(bits.len() as u64);
-    for number in 0..count {
-        let total = bits.len() as u64;
-        let chosen = rng.random_range(total * number / count..total * (number + 1) / count);
-        let (at, bit, table) = bits[chosen as usize];
-        clear()?;
+    }
+
+    /// Damages a file, looks, and heals it; how it was noticed and how long that took.
+    fn try_out(&self, file: &str, change: Change) -> Result<(Noticed, Duration)> {
+        let (name, whole) = self.files.iter().find(|(name, _)| *name == file).context("no such file")?;
         let mut bytes = whole.clone();
-        bytes[at] ^= bit;
-        fs::write(&database, &bytes)?;
+        match change {
+            Change::Flip { at, bit } => bytes[at] ^= bit,
+            Change::Cut { at } => bytes.truncate(at),
+        }
+        fs::write(self.place.repository().join(name), &bytes)?;
         let start = Instant::now();
-        let looked = catch_unwind(AssertUnwindSafe(|| look(&place.repository(), &truth)));
+        let looked = catch_unwind(AssertUnwindSafe(|| look(&self.place.repository(), &self.truth)));
         let elapsed = start.elapsed();
-        let what = || format!("byte {at} ^ {bit:#04x} of {table}");
-        let noticed = looked.map_err(|_| anyhow::anyhow!("a panic")).with_context(what)?;
-        let noticed = noticed.map_err(anyhow::Error::msg).with_context(what)?;
-        ensure!(elapsed < Duration::from_secs(30), "{}: it took {elapsed:?}", what());
-        figures.flips += 1;
-        figures.slowest_ms = figures.slowest_ms.max(elapsed.as_millis());
-        *figures.noticed.entry(noticed.name()).or_default() += 1;
-        let (flips, seen) = figures.by_table.entry(table.to_owned()).or_default();
-        *flips += 1;
-        *seen += u64::from(noticed != Noticed::Harmless);
+        let noticed = looked.map_err(|_| anyhow::anyhow!("a panic"))?.map_err(anyhow::Error::msg)?;
+        ensure!(elapsed < Duration::from_secs(30), "it took {elapsed:?}");
+        ensure!(file != PACK || noticed != Noticed::Harmless, "it was not noticed");
+        self.heal()?;
+        Ok((noticed, elapsed))
+    }
+}
+
+/// So many of all the bits of these bytes, evenly spread; all, if there are not as many.
+fn bits(ranges: &[(String, Range<usize>)], count: u64, rng: &mut StdRng) -> Vec<(usize, u8, String)> {
+    let total: u64 = ranges.iter().map(|(_, range)| 8 * range.len() as u64).sum();
+    let count = count.min(total);
+    let mut chosen = (0..count).map(|number| rng.random_range(total * number / count..total * (number + 1) / count));
+    let (mut bits, mut next, mut before) = (Vec::new(), chosen.next(), 0);
+    for (name, range) in ranges {
+        let end = before + 8 * range.len() as u64;
+        while let Some(bit) = next.filter(|bit| *bit < end) {
+            let within = bit - before;
+            bits.push((range.start + (within / 8) as usize, 1 << (within % 8), name.clone()));
+            next = chosen.next();
+        }
+        before = end;
+    }
+    bits
+}
+
+/// Flips `count` bits: six of ten in the database, two in what packs say of themselves, two in stored bytes, each evenly spread; and cuts
+/// the pack off for each hundredth of them.
+pub fn campaign(count: u64, seed: u64) -> Result<Damage> {
+    let patient = Patient::new()?;
+    let mut rng = StdRng::seed_from_u64(seed);
+    let in_use = bytes_in_use(&patient.place.repository().join(DATABASE))?;
+    let of_pack = bytes_of_pack(&patient.place.repository())?;
+    patient.heal()?;
+    let size = |ranges: &[(String, Range<usize>)]| ranges.iter().map(|(_, range)| 8 * range.len() as u64).sum::<u64>();
+    let mut figures = Damage { bits_in_use: size(&in_use), bits_in_packs: size(&of_pack), ..Damage::default() };
+    let (stored, said): (Vec<_>, Vec<_>) = of_pack.into_iter().partition(|(name, _)| name.ends_with("stored bytes"));
+    for (file, ranges, tenths) in [(DATABASE, in_use, 6), (PACK, said, 2), (PACK, stored, 2)] {
+        for (at, bit, table) in bits(&ranges, count * tenths / 10, &mut rng) {
+            let tried = patient.try_out(file, Change::Flip { at, bit });
+            let (noticed, elapsed) = tried.with_context(|| format!("byte {at} ^ {bit:#04x} of {table}"))?;
+            figures.flips += 1;
+            figures.slowest_ms = figures.slowest_ms.max(elapsed.as_millis());
+            *figures.noticed.entry(noticed.name()).or_default() += 1;
+            let (flips, seen) = figures.by_table.entry(table).or_default();
+            *flips += 1;
+            *seen += u64::from(noticed != Noticed::Harmless);
+        }
+    }
+    let end = patient.files[1].1.len();
+    for _ in 0..count / 100 {
+        let at = rng.random_range(0..end);
+        patient.try_out(PACK, Change::Cut { at }).with_context(|| format!("a pack cut off at {at}"))?;
+        figures.cuts += 1;
     }
     Ok(figures)
 }

@@ -135,6 +135,8 @@ impl NameChange {
 /// A disk with what is on its way to it.
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
+    /// The folder of it all, whose own name is safe.
+    root: PathBuf,
     files: Vec<File>,
     by_inode: HashMap<u64, usize>,
     names: BTreeMap<PathBuf, Node>,
@@ -158,7 +160,7 @@ fn apply(bytes: &mut Vec<u8>, change: &Change) {
 impl Disk {
     /// All that is below a folder, and everything of it safe.
     pub fn of_folder(folder: &Path) -> Result<Self> {
-        let mut disk = Self::default();
+        let mut disk = Self { root: folder.to_owned(), ..Self::default() };
         let mut to_come = vec![folder.to_owned()];
         while let Some(folder) = to_come.pop() {
             for entry in fs::read_dir(&folder)? {
@@ -270,9 +272,9 @@ impl Disk {
         let mut image = Image::default();
         for (path, node) in names {
             // Without its folder it is nowhere to be found.
-            let is_reachable = path.parent().is_none_or(|parent| {
-                image.folders.iter().any(|folder| folder == parent) || !self.names.contains_key(parent)
-            });
+            let is_reachable = path
+                .parent()
+                .is_none_or(|parent| parent == self.root || image.folders.iter().any(|folder| folder == parent));
             match node {
                 Node::Folder if is_reachable => image.folders.push(path),
                 Node::File(_) if is_reachable && is_shared_memory(&path) => {
@@ -360,7 +362,7 @@ mod tests {
     }
 
     fn disk(events: &[Event]) -> Disk {
-        let mut disk = Disk::default();
+        let mut disk = Disk { root: "/d".into(), ..Disk::default() };
         events.iter().for_each(|event| disk.follow(event).unwrap());
         disk
     }
@@ -399,6 +401,24 @@ mod tests {
         let images = images(&disk(&events));
         assert!(images.iter().all(|image| image.files.len() == 1), "one name or the other");
         assert!(["/d/f", "/d/g"].iter().all(|name| images.iter().any(|i| i.files.contains_key(Path::new(name)))));
+    }
+
+    #[test]
+    fn what_is_in_a_folder_goes_where_the_folder_goes_and_is_nowhere_without_it() {
+        let mut events = vec![
+            event(Kind::CreateFolder, "/d/new", 0, b""),
+            event(Kind::Create, "/d/new/f", 0, b""),
+            event(Kind::SyncFolder, "/d/new", 0, b""),
+            event(Kind::Rename, "/d/new", 0, b"/d/there"),
+        ];
+        let names = |events: &[Event]| -> Vec<Vec<PathBuf>> {
+            images(&disk(events)).into_iter().map(|image| image.files.into_keys().collect()).collect()
+        };
+        let [nowhere, new, there] = [vec![], vec!["/d/new/f".into()], vec!["/d/there/f".into()]];
+        let found = names(&events);
+        assert!([&nowhere, &new, &there].iter().all(|one| found.contains(one)), "{found:?}");
+        events.push(event(Kind::SyncFolder, "/d", 0, b""));
+        assert!(names(&events).iter().all(|names| *names == there));
     }
 
     #[test]

@@ -5,14 +5,19 @@
 //! corpus, mutated: bits flipped, numbers set to their ends, pieces cut, doubled, or taken from another input. Targets are plain
 //! functions of bytes, so that an engine that is guided by coverage can call them as well.
 
+mod files;
+
 use crate::operation::content;
 use anyhow::{Context, Result, ensure};
 use offchain_store::{
     DagBlock, ProofDocument, ProofOptions, StorageEngine,
+    check::CheckState,
     cid::Cid,
     compress::{Compressor, decompress},
     config::{Config, Overrides},
     engine::InitOptions,
+    hostile,
+    removal::AuditRecord,
     tree,
     verify::{Expected, TrustedHead, verify_document},
 };
@@ -34,7 +39,7 @@ use std::{
 pub type Target = fn(&[u8]);
 
 /// All targets. A new record that is read from a file gets one here, and its sound inputs in [`corpus`].
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 13] = [
     ("header", header),
     ("proof-document", proof_document),
     ("tree-listing", tree_listing),
@@ -43,7 +48,27 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("config", config),
     ("log-proofs", log_proofs),
     ("lineage", lineage),
+    ("record", files::record),
+    ("pack", files::pack),
+    ("backup", files::backup_folder),
+    ("check-state", files::check_state),
+    ("audit-record", files::audit_record),
 ];
+
+/// Whether an input is accepted by what reads it, for the targets where that is one question.
+pub fn is_accepted(target: &str, input: &[u8]) -> bool {
+    match target {
+        "header" => Header::decode(input).is_ok(),
+        "proof-document" => ProofDocument::read_from(input).is_ok(),
+        "tree-listing" => tree::decode(input).is_ok(),
+        "record" => input.split_first().is_some_and(|(kind, body)| hostile::read_body(*kind, body).is_ok()),
+        "pack" => input.split_first().is_some_and(|(_, pack)| files::is_pack(pack)),
+        "backup" => files::is_backup(input),
+        "check-state" => serde_json::from_slice::<CheckState>(input).is_ok(),
+        "audit-record" => AuditRecord::decode(input).is_ok(),
+        _ => true,
+    }
+}
 
 /// Greatest input, in bytes.
 const INPUT_BYTES_MAX: usize = 64 << 10;
@@ -58,7 +83,11 @@ fn header(bytes: &[u8]) {
 }
 
 fn proof_document(bytes: &[u8]) {
-    let Ok(document) = ProofDocument::from_json(bytes) else { return };
+    let read = ProofDocument::from_json(bytes);
+    // As `pakit verify` reads it.
+    let streamed = ProofDocument::read_from(bytes);
+    assert_eq!(read.as_ref().ok(), streamed.as_ref().ok(), "it depends on how it is read");
+    let Ok(document) = read else { return };
     let again = ProofDocument::from_json(document.to_json().as_bytes());
     assert_eq!(again.as_ref().ok(), Some(&document), "it does not read what it wrote");
     for head in [TrustedHead::Unchecked, TrustedHead::Given(Head { size: 5, root: LogRoot::new([7; 32]) })] {
@@ -215,6 +244,7 @@ pub fn corpus() -> Result<BTreeMap<&'static str, Vec<Vec<u8>>>> {
     let joined = chain.flat_map(|(_, header)| [&(header.len() as u16).to_le_bytes()[..], header].concat()).collect();
     corpus.insert("lineage", vec![joined]);
     corpus.insert("header", vec![bytes[0].clone(), bytes[1].clone(), bytes[12].clone()]);
+    corpus.extend(files::corpus()?);
     Ok(corpus)
 }
 

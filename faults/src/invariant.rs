@@ -47,6 +47,12 @@ pub fn examine(repository: &Path, known: &Known<'_>) -> Result<Found> {
         {
             return Ok(Found::default());
         }
+        // Nothing that is not whole has its name.
+        Err(OpenError::Backend(BackendError::NotFound(_)))
+            if known.promise == Promise::AllOrNothing && known.said.is_empty() && !known.is_finished =>
+        {
+            return Ok(Found::default());
+        }
         Err(error) => return Err(error).context("it does not open"),
     };
     let head = engine.head()?;

@@ -49,7 +49,7 @@ impl Bench {
         (operation.prepare)(&prepared).with_context(|| format!("cannot prepare {}", operation.name))?;
         let input = operation.input.map(|name| prepared.source().join(name));
         let looked_at = prepared.copy()?;
-        let before = Before::of(&looked_at)?;
+        let before = (operation.before)(&looked_at)?;
         let finished = prepared.copy()?;
         let start = Instant::now();
         run((operation.command)(&finished), input.as_deref())?;
@@ -89,9 +89,8 @@ impl Bench {
             Known { before: &self.before, said, promise: self.operation.promise, is_power_cut, is_finished: false };
         let found = examine(&place.repository(), &known)?;
         let done = self.start(place, None)?.wait();
-        let is_there_already = self.operation.promise == Promise::MaybeNone
-            && found.head.is_some()
-            && done.stderr.contains("already holds a repository");
+        let makes_one = matches!(self.operation.promise, Promise::MaybeNone | Promise::AllOrNothing);
+        let is_there_already = makes_one && found.head.is_some() && done.stderr.contains("already");
         ensure!(done.code == Some(0) || is_there_already, "run again it ends with {:?}: {}", done.code, done.stderr);
         let again = acknowledged(&done.stdout)?;
         known.is_finished = true;

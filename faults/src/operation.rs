@@ -3,7 +3,7 @@
 
 use crate::{
     journal::count,
-    place::{Layer, Place, run, start},
+    place::{Layer, Place, copy, run, start},
 };
 use anyhow::{Context, Result, ensure};
 use offchain_store::{Config, InitOptions, StorageEngine, config::Overrides, engine::Access, walk::Source};
@@ -11,7 +11,12 @@ use pakit_primitives::{BlockHash, Head};
 use pakit_tests::process::Done;
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use serde_json::Value;
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 /// One thing that is done to a repository.
 pub struct Operation {
@@ -25,6 +30,8 @@ pub struct Operation {
     pub input: Option<&'static str>,
     /// What holds when it was disturbed.
     pub promise: Promise,
+    /// Looks at the state before it.
+    pub before: fn(&Place) -> Result<Before>,
     /// What else has to hold once it ran to its end.
     pub finally: fn(&Place) -> Result<()>,
     /// Whether it is so slow, or its repository so large, that one in so many experiments is enough.
@@ -43,14 +50,16 @@ pub enum Promise {
     MaybeNone,
     /// The same as the first, but contents that were forgotten may be gone. Nothing else is.
     MayDrop,
+    /// Before the first acknowledgement there may be no repository yet. One that is there is whole, with all that it is made from.
+    AllOrNothing,
     /// The repository was damaged before and is sound once it ran to its end. What was whole before is there all along.
     SoundInTheEnd,
 }
 
 /// All operations.
 ///
-/// To add one, say `pakit gc`: make the state that it needs in `prepare`, and name its arguments in `command`. If it restores into
-/// another folder, let that folder be the repository of the place.
+/// To add one, say `pakit gc`: make the state that it needs in `prepare`, and name its arguments in `command`. If it makes a repository
+/// of something else, let that be the repository of the place, and say in `before` what it has to hold.
 pub fn operations() -> Vec<Operation> {
     let entry = |name, prepare, command, input, promise| Operation {
         name,
@@ -58,6 +67,7 @@ pub fn operations() -> Vec<Operation> {
         command,
         input,
         promise,
+        before: Before::of,
         finally: |_| Ok(()),
         one_in: 1,
     };
@@ -73,11 +83,17 @@ pub fn operations() -> Vec<Operation> {
         entry("put with fsync normal", with_blocks, |p| put(p, &["folder"], &NORMAL), None, Promise::Beginning),
         entry("migrate", with_version_1, |place| put(place, &["folder"], &SMALL), None, acknowledged),
         entry("repair", with_damage, |place| pakit(place, &["repair"]), None, Promise::SoundInTheEnd),
+        entry("repair packs", with_damaged_packs, |place| pakit(place, &["repair"]), None, Promise::SoundInTheEnd),
         entry("a handle that goes on", with_blocks, |p| p.handle(&words(&["60"])), None, acknowledged),
         Operation { finally: verify_backup, ..entry("back up", with_blocks, backup, None, acknowledged) },
         Operation {
             finally: verify_backup,
             ..entry("back up what came since", with_backup, backup, None, acknowledged)
+        },
+        Operation {
+            before: |place| Before::of_repository(&original(place)),
+            finally: untouched_backup,
+            ..entry("restore", with_backup_only, restore, None, Promise::AllOrNothing)
         },
         entry("forget", with_two_folders, forget, None, acknowledged),
         entry("collect", with_forgotten, |place| pakit(place, &["gc"]), None, Promise::MayDrop),
@@ -126,16 +142,114 @@ fn verify_backup(place: &Place) -> Result<()> {
     run(place.pakit(&[words(&["backup", "verify"]), vec![backup_folder(place)]].concat()), None).map(|_| ())
 }
 
+fn restore(place: &Place) -> Command {
+    place.pakit(&[words(&["restore"]), vec![backup_folder(place)]].concat())
+}
+
+/// Where the repository stands from which a backup was made, beside what is disturbed.
+fn original(place: &Place) -> PathBuf {
+    place.source().join("original")
+}
+
+/// No repository, and a backup in two parts of one with packs and a dictionary, and with contents that were forgotten and dropped.
+fn with_backup_only(place: &Place) -> Result<()> {
+    with_forgotten(place)?;
+    run(backup(place), None)?;
+    run(pakit(place, &["gc"]), None)?;
+    run(put(place, &["large"], &SMALL), None)?;
+    run(backup(place), None)?;
+    copy(&place.repository(), &original(place))?;
+    fs::remove_dir_all(place.repository())?;
+    copy(&place.disk().join("backup"), &place.source().join("backup"))
+}
+
+/// That the backup is byte for byte what it was, and nothing is left of an earlier try.
+fn untouched_backup(place: &Place) -> Result<()> {
+    let (now, before) = (tree(&place.disk().join("backup"))?, tree(&place.source().join("backup"))?);
+    ensure!(now == before, "the backup was changed: {:?} and {:?}", now.keys(), before.keys());
+    let is_left = place.disk().join("repository.restoring").exists();
+    ensure!(!is_left, "the place is left where the repository was put together");
+    Ok(())
+}
+
+/// Files below a folder.
+fn tree(folder: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
+    let mut files = BTreeMap::new();
+    let mut to_come = vec![PathBuf::new()];
+    while let Some(below) = to_come.pop() {
+        for entry in fs::read_dir(folder.join(&below))? {
+            let path = below.join(entry?.file_name());
+            if folder.join(&path).is_dir() {
+                to_come.push(path);
+            } else {
+                files.insert(path.clone(), fs::read(folder.join(path))?);
+            }
+        }
+    }
+    Ok(files)
+}
+
 /// A repository with a backup of some of its blocks.
 fn with_backup(place: &Place) -> Result<()> {
-    with_blocks(place)?;
+    with_kinds(place)?;
     run(backup(place), None)?;
     run(put(place, &["folder", "larger"], &SMALL), None).map(|_| ())
 }
 
+/// A repository with chunks of all kinds: in rows, in packs, and compressed against a dictionary.
+fn with_kinds(place: &Place) -> Result<()> {
+    with_blocks(place)?;
+    keep_dictionary(place)?;
+    let alike = place.source().join("alike");
+    fs::create_dir_all(&alike)?;
+    for number in 0..40 {
+        fs::write(alike.join(format!("{number}")), record(5_000 + number))?;
+    }
+    run(put(place, &["alike", "large"], &SMALL), None)?;
+    has_kinds(place)
+}
+
+/// What is alike in all of them a dictionary knows.
+fn record(number: u32) -> String {
+    let (owner, area) = (number.wrapping_mul(2_654_435_761) % 10_007, number.wrapping_mul(40_503) % 997);
+    format!(
+        "parcel {number} of the land register; owner {owner}; area {area} square metres; not mortgaged; one of ten\n"
+    )
+}
+
+/// Gives a repository a dictionary such as it would learn itself of its first thousand chunks, for which it is too small here.
+/// docs/formats.md says how one is kept.
+fn keep_dictionary(place: &Place) -> Result<()> {
+    let samples: Vec<Vec<u8>> = (0..2_000).map(|number| record(number).into_bytes()).collect();
+    let mut dictionary = zstd::dict::from_samples(&samples, 4 << 10)?;
+    dictionary.get_mut(4..8).context("a dictionary has a number")?.copy_from_slice(&32_769u32.to_le_bytes());
+    let stored = [&blake3::hash(&dictionary).as_bytes()[..], &dictionary].concat();
+    let engine = StorageEngine::open(&place.repository(), Access::Write, &Overrides::default())?;
+    let set = |key: &str, value: &[u8]| engine.backend().set_setting(key, value);
+    set("dictionary/1", &stored)?;
+    set("dictionary/1/copy", &stored)?;
+    set("dictionaries", &1u32.to_le_bytes())?;
+    Ok(set("dictionaries/tried", &(1u64 << 20).to_le_bytes())?)
+}
+
+/// Whether chunks stand in packs, and others are compressed against a dictionary.
+fn has_kinds(place: &Place) -> Result<()> {
+    let database = rusqlite::Connection::open(place.repository().join("pakit.db"))?;
+    let mut rows = database.prepare("SELECT compression, bytes FROM payloads WHERE kind = 0")?;
+    let rows = rows.query_map((), |row| Ok((row.get::<_, u8>(0)?, row.get::<_, Vec<u8>>(1)?)))?;
+    let (mut in_packs, mut against) = (0, 0);
+    for row in rows {
+        let (code, bytes) = row?;
+        in_packs += u32::from(code >= 16);
+        against += u32::from(code < 16 && zstd::zstd_safe::get_dict_id_from_frame(&bytes).is_some());
+    }
+    ensure!(in_packs >= 20 && against >= 20, "{in_packs} chunks in packs, {against} compressed against a dictionary");
+    Ok(())
+}
+
 /// A repository with a second folder, and the name of its listing in a file of `source`.
 fn with_two_folders(place: &Place) -> Result<()> {
-    with_blocks(place)?;
+    with_kinds(place)?;
     let done = run(put(place, &["larger", "folder"], &SMALL), None)?;
     let listing = acknowledged(&done.stdout)?.pop().context("a put of a folder says nothing")?;
     Ok(fs::write(place.source().join(FORGOTTEN), listing.block)?)
@@ -236,9 +350,20 @@ fn with_version_1(place: &Place) -> Result<()> {
     Ok(())
 }
 
+/// A repository with two packs, records of which are damaged in parts that are no chunk's.
+fn with_damaged_packs(place: &Place) -> Result<()> {
+    with_kinds(place)?;
+    let pack = place.repository().join("packs/00000001.pack");
+    let mut bytes = fs::read(&pack)?;
+    // The number of the pack; and the length of the first record, from which the way to all others leads.
+    bytes[8] ^= 2;
+    bytes[24] ^= 1;
+    Ok(fs::write(pack, bytes)?)
+}
+
 /// A repository of which everything that is damaged follows from the rest.
 fn with_damage(place: &Place) -> Result<()> {
-    with_blocks(place)?;
+    with_kinds(place)?;
     run(put(place, &["folder"], &SMALL), None)?;
     run(put(place, &["larger"], &SMALL), None)?;
     let database = rusqlite::Connection::open(place.repository().join("pakit.db"))?;
@@ -277,10 +402,13 @@ pub fn acknowledged(stdout: &[u8]) -> Result<Vec<Acknowledged>> {
     let mut found = Vec::new();
     for line in String::from_utf8(stdout[..whole].to_vec())?.lines() {
         let value: Value = serde_json::from_str(line).with_context(|| format!("no JSON: {line}"))?;
-        let block = value["block"].as_str().or_else(|| value["genesis"].as_str());
-        if let Some(block) = block {
+        // A repository that was restored is named by its last block.
+        let size = value["size"].as_u64().filter(|_| value["repository"].is_string());
+        let restored = || Some(format!("@{}", size?.checked_sub(1)?));
+        let block = value["block"].as_str().or_else(|| value["genesis"].as_str()).map(ToOwned::to_owned);
+        if let Some(block) = block.or_else(restored) {
             let path = value["path"].as_str().map(PathBuf::from);
-            found.push(Acknowledged { block: block.to_owned(), leaf_index: value["leaf_index"].as_u64(), path });
+            found.push(Acknowledged { block, leaf_index: value["leaf_index"].as_u64(), path });
         }
     }
     Ok(found)
@@ -318,7 +446,12 @@ impl Before {
         if !place.repository().join("pakit.db").exists() {
             return Ok(Self::default());
         }
-        let engine = StorageEngine::open(&place.repository(), Access::Write, &Overrides::default())?;
+        Self::of_repository(&place.repository())
+    }
+
+    /// Looks at a repository that is there.
+    pub fn of_repository(repository: &Path) -> Result<Self> {
+        let engine = StorageEngine::open(repository, Access::Write, &Overrides::default())?;
         let head = engine.head()?;
         let mut blocks = Vec::new();
         // A few hundred, from both ends, stand for all of a large one.

@@ -30,7 +30,7 @@ pub struct Place {
 }
 
 /// In memory where there is room for it: what counts here is which calls were made, not how long a disk takes over them.
-fn scratch() -> PathBuf {
+pub(crate) fn scratch() -> PathBuf {
     let memory = Path::new("/dev/shm");
     let is_usable = memory.is_dir() && tempfile::tempfile_in(memory).is_ok();
     if is_usable { memory.to_owned() } else { env::temp_dir() }

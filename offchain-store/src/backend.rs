@@ -245,6 +245,20 @@ pub enum BackendError {
     Database(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+/// A place in the files that hold chunks beside what finds them: the number of a file, and an offset in it. In the order of the files.
+pub type PackPlace = (u32, u64);
+
+/// What an audit finds of a record in one of those files.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CheckedRecord {
+    /// Where it begins.
+    pub at: PackPlace,
+    /// From where on to look for the next one: behind it, or where nothing leads on from it behind the file.
+    pub next: PackPlace,
+    /// What is wrong with it, if anything is.
+    pub damage: Option<String>,
+}
+
 /// Keeps blocks, their payloads and their log.
 ///
 /// All methods may be called from many threads. Reads see a committed state, and each sees everything committed before it
@@ -376,6 +390,12 @@ pub trait DagBackend: Marks {
     /// blocks are lost, so is what is known of them, and only what is too much is told.
     fn check_indexes(&self, _are_blocks_lost: bool) -> Result<(), BackendError> {
         Ok(())
+    }
+
+    /// Looks at the first record at this place or behind it, for backends that keep chunks in files of records beside what finds them.
+    /// (0, 0) is the first place of all. `None` behind the last one.
+    fn check_pack(&self, _from: PackPlace) -> Result<Option<CheckedRecord>, BackendError> {
+        Ok(None)
     }
 }
 

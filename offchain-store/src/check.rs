@@ -140,6 +140,10 @@ enum Phase {
         #[serde(with = "state::optional_hash")]
         after: Option<ContentHash>,
     },
+    Packs {
+        pack: u32,
+        offset: u64,
+    },
     Marks {},
     Indexes {},
 }
@@ -268,6 +272,11 @@ impl<'a> Checker<'a> {
             }
             Phase::Chunks { after } => match self.check_next_chunk(after) {
                 Some(after) => Phase::Chunks { after: Some(after) },
+                None if self.report.depth == Depth::Full => Phase::Packs { pack: 0, offset: 0 },
+                None => Phase::Marks {},
+            },
+            Phase::Packs { pack, offset } => match self.check_record((pack, offset)) {
+                Some((pack, offset)) => Phase::Packs { pack, offset },
                 None => Phase::Marks {},
             },
             Phase::Marks {} => {

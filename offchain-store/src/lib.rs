@@ -19,6 +19,8 @@ pub mod dictionary;
 pub mod engine;
 pub mod filter;
 pub mod get;
+#[doc(hidden)]
+pub mod hostile;
 pub mod index;
 pub mod listing;
 pub mod log;

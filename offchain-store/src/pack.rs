@@ -11,7 +11,7 @@
 
 use crate::{
     backend::{BackendError, StoredChunk},
-    record::{self, ChunkGroup, HEADER_BYTES, Kind, RecordError, RecordHeader},
+    record::{self, BodyCheck, ChunkGroup, HEADER_BYTES, Kind, RecordError, RecordHeader},
 };
 use lru::LruCache;
 use pakit_primitives::{Compression, ContentHash};
@@ -40,6 +40,8 @@ const MAGIC: [u8; 8] = *b"PKTPACK1";
 pub(crate) const PACK_HEADER_BYTES: u64 = 16;
 /// Chunks up to this length are read without a look at the file's length.
 const UNCHECKED_BYTES_MAX: u32 = 1 << 20;
+/// Bytes of a record that are looked at at once.
+const CHECKED_BYTES: usize = 256 << 10;
 /// Packs that are open for reading at once.
 const OPEN_FILES_MAX: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 
@@ -121,6 +123,50 @@ pub(crate) fn sync_all(repository: &Path) -> io::Result<()> {
         File::open(path(repository, *number))?.sync_all()?;
     }
     if packs.is_empty() { Ok(()) } else { File::open(repository.join(FOLDER))?.sync_all() }
+}
+
+/// Looks at what stands at `offset` of a pack that counts up to `bytes`: the pack's header at 0, a record elsewhere. Gives where
+/// the next one begins, which is `bytes` behind the last. Memory does not grow with a record's length, which may lie.
+pub(crate) fn check_record(repository: &Path, pack: u32, offset: u64, bytes: u64) -> Result<u64, PackError> {
+    let file = File::open(path(repository, pack))?;
+    if offset == 0 {
+        let mut header = [0; PACK_HEADER_BYTES as usize];
+        file.read_exact_at(&mut header, 0)?;
+        return if header == pack_header(pack) { Ok(PACK_HEADER_BYTES) } else { Err(RecordError::Magic.into()) };
+    }
+    let start = offset.saturating_add(HEADER_BYTES as u64);
+    if start > bytes {
+        return Err(RecordError::CutOff.into());
+    }
+    let mut header = [0; HEADER_BYTES];
+    file.read_exact_at(&mut header, offset)?;
+    let header = RecordHeader::parse(&header)?;
+    let end = start.saturating_add(u64::from(header.stored_len));
+    match header.kind {
+        Kind::Chunks if end <= bytes => {}
+        Kind::Chunks => return Err(RecordError::CutOff.into()),
+        _ => return Err(RecordError::UnknownKind.into()),
+    }
+    let mut check = BodyCheck::new(&header);
+    let mut piece = vec![0; CHECKED_BYTES.min(header.stored_len as usize)];
+    let mut at = start;
+    while at < end {
+        // Never 0 here: the piece has a length where the body has one.
+        let length = (piece.len() as u64).min(end - at) as usize;
+        file.read_exact_at(&mut piece[..length], at)?;
+        check.update(&piece[..length]);
+        at += length as u64;
+    }
+    check.finish()?;
+    Ok(end)
+}
+
+/// First bytes of a pack.
+fn pack_header(number: u32) -> [u8; PACK_HEADER_BYTES as usize] {
+    let mut header = [0; PACK_HEADER_BYTES as usize];
+    header[..8].copy_from_slice(&MAGIC);
+    header[8..12].copy_from_slice(&number.to_le_bytes());
+    header
 }
 
 /// Appends chunks, for the one writer of a repository.
@@ -225,7 +271,7 @@ impl PackWriter {
     fn room(&mut self) -> io::Result<(u32, u64)> {
         if self.next.pack == 0 || self.next.bytes >= PACK_BYTES_MAX || self.ended == Some(self.next.pack) {
             self.unsynced.extend(self.file.take());
-            return self.begin(self.next.pack.max(self.taken.unwrap_or(0)) + 1);
+            return self.begin(self.next_number());
         }
         if self.file.is_none() {
             self.file = Some(File::options().write(true).open(path(&self.repository, self.next.pack))?);
@@ -233,13 +279,15 @@ impl PackWriter {
         Ok((self.next.pack, self.next.bytes))
     }
 
+    /// A number that nobody gave a pack.
+    fn next_number(&self) -> u32 {
+        self.next.pack.max(self.taken.unwrap_or(0)) + 1
+    }
+
     fn begin(&mut self, number: u32) -> io::Result<(u32, u64)> {
         fs::create_dir_all(self.repository.join(FOLDER))?;
         let file = File::options().write(true).create(true).truncate(true).open(path(&self.repository, number))?;
-        let mut header = [0; PACK_HEADER_BYTES as usize];
-        header[..8].copy_from_slice(&MAGIC);
-        header[8..12].copy_from_slice(&number.to_le_bytes());
-        file.write_all_at(&header, 0)?;
+        file.write_all_at(&pack_header(number), 0)?;
         (self.file, self.is_folder_unsynced) = (Some(file), true);
         Ok((number, PACK_HEADER_BYTES))
     }
@@ -299,9 +347,19 @@ impl PackWriter {
     }
 
     /// Lets the next record begin a pack, so that all others can be looked through.
-    pub(crate) fn end_pack(&mut self) -> io::Result<()> {
+    pub(crate) fn end_pack(&mut self) -> Result<(), PackError> {
         self.look()?;
         self.ended = Some(self.next.pack);
+        Ok(())
+    }
+
+    /// Begins a pack, which counts with this batch though nothing may stand in it.
+    pub(crate) fn begin_pack(&mut self) -> Result<(), PackError> {
+        self.look()?;
+        self.unsynced.extend(self.file.take());
+        let (pack, bytes) = self.begin(self.next_number())?;
+        self.next = End { pack, bytes };
+        self.changed.insert(pack, bytes);
         Ok(())
     }
 }
@@ -439,6 +497,9 @@ pub(crate) enum PackError {
     Io(#[from] io::Error),
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// Chunks are named behind what counts of a pack: the table of packs is damaged.
+    #[error("pack {0} is said to end before chunks that stand in it")]
+    Named(u32),
 }
 
 impl From<io::ErrorKind> for PackError {
@@ -576,6 +637,52 @@ mod tests {
         assert_eq!(error.to_string(), "the repository is damaged: pack 1 is missing");
         let lies = Place { length: u32::MAX, ..place };
         assert!(reader.read(lies).is_err(), "a length that lies takes no memory");
+    }
+
+    #[test]
+    fn every_changed_bit_of_a_pack_is_found_and_so_is_every_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = PackWriter::new(folder.path(), &BTreeMap::new());
+        append(&mut writer, &[chunk(1, 50), chunk(2, 3)]);
+        append(&mut writer, &[chunk(3, 40)]);
+        let bytes = writer.sync(true).unwrap()[&1];
+        let whole = || -> Result<(), PackError> {
+            let mut offset = 0;
+            while offset < bytes {
+                offset = check_record(folder.path(), 1, offset, bytes)?;
+            }
+            assert_eq!(offset, bytes);
+            Ok(())
+        };
+        whole().unwrap();
+        let path = path(folder.path(), 1);
+        let sound = fs::read(&path).unwrap();
+        assert_eq!(sound.len() as u64, bytes);
+        for at in 0..sound.len() {
+            for bit in 0..8 {
+                let mut damaged = sound.clone();
+                damaged[at] ^= 1 << bit;
+                fs::write(&path, damaged).unwrap();
+                assert!(whole().is_err(), "bit {bit} of byte {at}");
+            }
+            fs::write(&path, &sound[..at]).unwrap();
+            assert!(whole().is_err(), "cut at {at}");
+        }
+        fs::write(&path, &sound).unwrap();
+        whole().unwrap();
+    }
+
+    #[test]
+    fn a_pack_that_was_begun_counts_though_nothing_stands_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = PackWriter::new(folder.path(), &BTreeMap::new());
+        append(&mut writer, &[chunk(1, 50)]);
+        writer.committed();
+        writer.begin_pack().unwrap();
+        let committed = writer.sync(true).unwrap().clone();
+        assert_eq!(committed, BTreeMap::from([(2, PACK_HEADER_BYTES)]));
+        assert_eq!(check_record(folder.path(), 2, 0, PACK_HEADER_BYTES).unwrap(), PACK_HEADER_BYTES);
+        assert_eq!(append(&mut writer, &[chunk(2, 50)])[0].pack, 2);
     }
 
     #[test]

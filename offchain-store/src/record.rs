@@ -43,7 +43,11 @@ impl Kind {
     const ALL: [Self; 7] =
         [Self::Chunks, Self::List, Self::Blocks, Self::Settings, Self::Notes, Self::Marks, Self::Absent];
 
-    fn code(self) -> u8 {
+    pub(crate) fn of_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.code() == code)
+    }
+
+    pub(crate) fn code(self) -> u8 {
         match self {
             Self::Chunks => 1,
             Self::List => 2,
@@ -105,7 +109,7 @@ impl RecordHeader {
         if [m0, m1, m2, m3] != MAGIC {
             return Err(RecordError::Magic);
         }
-        let kind = Kind::ALL.into_iter().find(|known| known.code() == kind).ok_or(RecordError::UnknownKind)?;
+        let kind = Kind::of_code(kind).ok_or(RecordError::UnknownKind)?;
         if form > 1 || (form == 1) != kind.is_compressed() || [zero0, zero1] != [0, 0] {
             return Err(RecordError::UnknownKind);
         }
@@ -133,6 +137,30 @@ impl RecordHeader {
         }
         let plain = zstd::bulk::decompress(&body, self.plain_len as usize).map_err(|_| RecordError::Malformed)?;
         if plain.len() == self.plain_len as usize { Ok(plain) } else { Err(RecordError::Malformed) }
+    }
+}
+
+/// The checksum of a record whose body is read piece by piece.
+#[derive(Debug)]
+pub(crate) struct BodyCheck {
+    hasher: crc32fast::Hasher,
+    expected: u32,
+}
+
+impl BodyCheck {
+    pub(crate) fn new(header: &RecordHeader) -> Self {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&header.start);
+        Self { hasher, expected: header.checksum }
+    }
+
+    pub(crate) fn update(&mut self, piece: &[u8]) {
+        self.hasher.update(piece);
+    }
+
+    /// Behind the last piece.
+    pub(crate) fn finish(self) -> Result<(), RecordError> {
+        if self.hasher.finalize() == self.expected { Ok(()) } else { Err(RecordError::Checksum) }
     }
 }
 

@@ -78,7 +78,7 @@ fn contents_of_all_sizes_come_back_and_only_the_larger_ones_stand_in_packs() {
 }
 
 #[test]
-fn a_flipped_bit_anywhere_in_a_pack_is_never_served_and_found_by_a_full_check() {
+fn a_flipped_bit_anywhere_in_a_pack_is_never_served_and_always_found_by_a_full_check() {
     let Repository { path, blocks, .. } = &repository();
     let sound = fs::read(pack(path, 1)).unwrap();
     // Every 997th byte, and all of the pack's and the first record's header.
@@ -96,7 +96,38 @@ fn a_flipped_bit_anywhere_in_a_pack_is_never_served_and_found_by_a_full_check() 
         }
         drop(engine);
         assert!(refused > 0 || is_beside_chunks(&sound, at), "byte {at}");
-        assert_eq!(problems(path).is_empty(), refused == 0, "byte {at}");
+        let problems = problems(path);
+        let is_told = |problem: &String| problem.starts_with("pack 1 is damaged at byte ");
+        assert_eq!(problems.iter().filter(|problem| is_told(problem)).count(), 1, "byte {at}: {problems:?}");
+        assert_eq!(problems.len() > 1, refused > 0, "byte {at}: {problems:?}");
+    }
+}
+
+#[test]
+fn a_repair_writes_a_damaged_pack_anew_and_loses_only_the_chunks_that_are_damaged() {
+    let Repository { path, blocks, .. } = &repository();
+    // The first record's length; a byte of the last chunk; the first and one in the middle. Each in the pack that the one before made.
+    let places: [fn(usize) -> Vec<usize>; 3] = [|_| vec![24], |end| vec![end - 1], |end| vec![24, end / 2]];
+    for (number, (places, lost)) in (2..).zip(places.into_iter().zip([0, 1, 1])) {
+        let before = pack(path, number - 1);
+        let mut damaged = fs::read(&before).unwrap();
+        places(damaged.len()).into_iter().for_each(|at| damaged[at] ^= 4);
+        fs::write(&before, damaged).unwrap();
+        assert!(!problems(path).is_empty());
+        let report = repair(path, &Config::default().database_options(), &mut |_, _| {}).unwrap();
+        assert_eq!((report.packs_renewed, report.set_aside_count), (1, lost), "{report:?}");
+        assert!(!before.exists() && pack(path, number).exists());
+        assert!(problems(path).iter().all(|problem| problem.contains("is lost") || problem.contains("lacks")));
+        let engine = open(path);
+        for (block, content) in blocks {
+            // What was damaged is put again, under its old block.
+            engine.store(std::io::Cursor::new(content.clone()), None).unwrap();
+            assert!(*engine.retrieve(block).unwrap() == **content);
+        }
+        drop(engine);
+        assert_eq!(problems(path), [""; 0]);
+        let again = repair(path, &Config::default().database_options(), &mut |_, _| {}).unwrap();
+        assert_eq!((again.packs_renewed, again.is_whole()), (0, true));
     }
 }
 
@@ -105,6 +136,25 @@ fn is_beside_chunks(pack: &[u8], at: usize) -> bool {
     let starts = pack.windows(4).enumerate().filter(|(_, bytes)| *bytes == b"PKTR").map(|(start, _)| start);
     // A header and at most a handful of entries in this test.
     at < 16 || starts.into_iter().any(|start| (start..start + 1_200).contains(&at))
+}
+
+#[test]
+fn a_damaged_table_of_packs_is_found_and_what_is_put_meanwhile_goes_into_another_pack() {
+    for sql in ["DELETE FROM packs", "UPDATE packs SET bytes = bytes - 100", "UPDATE packs SET bytes = 16"] {
+        let Repository { path, blocks, .. } = &repository();
+        let sound = fs::read(pack(path, 1)).unwrap();
+        rusqlite::Connection::open(path.join("pakit.db")).unwrap().execute_batch(sql).unwrap();
+        assert!(problems(path).iter().any(|problem| problem.contains("pack 1 is said to end before chunks")), "{sql}");
+        let engine = open(path);
+        engine.store(std::io::Cursor::new(content(99, 5_000)), None).unwrap();
+        drop(engine);
+        assert!(fs::read(pack(path, 1)).unwrap() == sound && pack(path, 2).exists(), "{sql}");
+        let report = repair(path, &Config::default().database_options(), &mut |_, _| {}).unwrap();
+        assert_eq!((report.rows_corrected, report.packs_renewed, report.is_whole()), (1, 0, true), "{sql}");
+        assert_eq!(problems(path), [""; 0], "{sql}");
+        let engine = open(path);
+        assert!(blocks.iter().all(|(block, content)| *engine.retrieve(block).unwrap() == **content), "{sql}");
+    }
 }
 
 #[test]
@@ -119,12 +169,17 @@ fn a_missing_pack_is_named_and_a_repair_says_which_contents_are_lost() {
     assert!(problems(path).iter().any(|problem| problem.contains("pack 1 is missing")));
     let report = repair(path, &Config::default().database_options(), &mut |_, _| {}).unwrap();
     assert_eq!(report.contents_lost_count, 7);
+    // Put back, it is left alone, though nothing names it any more.
+    fs::rename(&away, pack(path, 1)).unwrap();
     // Put again, they are there again.
     let engine = open(path);
     for (block, content) in blocks {
         engine.store(std::io::Cursor::new(content.clone()), None).unwrap();
         assert!(*engine.retrieve(block).unwrap() == **content);
     }
+    drop(engine);
+    assert_eq!(problems(path), [""; 0]);
+    assert!(pack(path, 1).exists() && pack(path, 2).exists());
 }
 
 fn repaired(path: &Path) -> RepairReport {
@@ -226,12 +281,13 @@ fn compacting_removes_what_a_writer_left_that_died() {
 fn compacting_moves_what_is_named_out_of_sparse_packs_and_removes_those() {
     let Repository { path, blocks, .. } = &repository();
     let before = fs::metadata(pack(path, 1)).unwrap().len();
-    // The largest content is lost as a damaged one, and its chunks are no longer named.
-    let mut bytes = fs::read(pack(path, 1)).unwrap();
-    let end = bytes.len();
-    bytes[end - 690_000..].iter_mut().step_by(1_000).for_each(|byte| *byte ^= 1);
-    fs::write(pack(path, 1), bytes).unwrap();
-    repair(path, &Config::default().database_options(), &mut |_, _| {}).unwrap();
+    // The largest content goes, and its chunks are no longer named.
+    let engine = open(path);
+    let largest = engine.block(&blocks[10].0).unwrap().unwrap();
+    let options = ForgetOptions { why: "a test".into(), only_listing: false };
+    engine.removal(|mut removal| removal.forget(&[largest.as_ref().clone()], &options)).unwrap();
+    engine.removal(|mut removal| removal.gc("a test", &mut |_, _| ())).unwrap();
+    drop(engine);
     let reader = StorageEngine::open(path, Access::Read, &Overrides::default()).unwrap();
     assert!(*reader.retrieve(&blocks[7].0).unwrap() == *blocks[7].1);
     let done = compact(path, &Config::default().database_options(), &|_, _| {}).unwrap();

@@ -381,6 +381,11 @@ fn refuse_target(target: &Path) -> Result<(), RestoreBackupError> {
     }
 }
 
+fn remove_left_over(dir: &Path, name: &str) -> io::Result<()> {
+    let path = dir.join(name);
+    if name == pack::FOLDER { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }
+}
+
 /// The folder beside the target in which the repository is put together.
 struct Workplace {
     dir: PathBuf,
@@ -392,7 +397,7 @@ impl Drop for Workplace {
     /// A restore that failed gives its room back, above all where the disk is full. What stays, the next one removes.
     fn drop(&mut self) {
         if !self.has_moved {
-            LEFT_OVER.iter().rev().for_each(|name| drop(fs::remove_file(self.dir.join(name))));
+            LEFT_OVER.iter().rev().for_each(|name| drop(remove_left_over(&self.dir, name)));
             let _ = fs::remove_dir(&self.dir);
         }
     }
@@ -422,10 +427,10 @@ impl Workplace {
             Err(TryLockError::Error(source)) => return Err(failed(&path, source)),
         }
         for name in LEFT_OVER.iter().filter(|name| **name != LOCK) {
-            let path = dir.join(name);
-            let removed = if *name == pack::FOLDER { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-            match removed {
-                Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(failed(&path, source)),
+            match remove_left_over(&dir, name) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(failed(&dir.join(name), source));
+                }
                 _ => {}
             }
         }
@@ -452,5 +457,34 @@ impl Workplace {
         let _ = fs::remove_file(target.join(LOCK));
         let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         Ok(sync_dir(parent)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_restore_that_fails_gives_back_all_of_its_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("target");
+        let workplace = Workplace::take(&target).unwrap();
+        fs::create_dir(workplace.dir.join(pack::FOLDER)).unwrap();
+        for name in ["pakit.db", "pakit.db-wal", "packs/00000001.pack"] {
+            fs::write(workplace.dir.join(name), "something").unwrap();
+        }
+        drop(workplace);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        // One that was killed leaves it to the next.
+        let mut killed = Workplace::take(&target).unwrap();
+        fs::create_dir(killed.dir.join(pack::FOLDER)).unwrap();
+        fs::write(killed.dir.join("packs/00000001.pack"), "something").unwrap();
+        killed.has_moved = true;
+        drop(killed);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        drop(Workplace::take(&target).unwrap());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

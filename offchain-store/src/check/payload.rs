@@ -1,7 +1,12 @@
 //! The part of an audit that is about payloads: chunk lists, chunks, contents and metadata.
 
 use super::{Checker, Depth, NodeState, PAGE, Problem, problem::shortened};
-use crate::{backend::PayloadInfo, block::DagBlock, chunk::CHUNK_BYTES_LIMIT, compress::decompress};
+use crate::{
+    backend::{PackPlace, PayloadInfo},
+    block::DagBlock,
+    chunk::CHUNK_BYTES_LIMIT,
+    compress::decompress,
+};
 use pakit_primitives::ContentHash;
 
 impl Checker<'_> {
@@ -159,6 +164,18 @@ impl Checker<'_> {
             Ok(_) => {}
             Err(what) => self.damaged(chunk_hash, what),
         }
+    }
+
+    /// The next record of a pack, with what no chunk's hash covers: its header, the places and numbers of its chunks, and bytes that
+    /// nothing names any more. Gives where to go on; nothing behind the last one.
+    pub(super) fn check_record(&mut self, from: PackPlace) -> Option<PackPlace> {
+        let checked = self.backend.check_pack(from);
+        let checked = self.read(checked, || format!("pack {} from byte {} on", from.0, from.1))??;
+        if let Some(what) = checked.damage {
+            let (pack, offset) = checked.at;
+            self.found(Problem::DamagedPack { pack, offset, what: shortened(what) });
+        }
+        Some(checked.next)
     }
 
     fn damaged(&mut self, chunk_hash: &ContentHash, what: String) {

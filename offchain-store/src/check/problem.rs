@@ -246,6 +246,16 @@ pub enum Problem {
         /// Whether the other copy is whole.
         is_repairable: bool,
     },
+    /// A pack in which a record is not what was written, whether or not a chunk in it is.
+    #[error("pack {pack} is damaged at byte {offset}: {what}; `pakit repair` writes anew what is whole in it")]
+    DamagedPack {
+        /// Its number.
+        pack: u32,
+        /// Where the record begins.
+        offset: u64,
+        /// What is wrong.
+        what: String,
+    },
     /// A metadata map that is missing or does not match its hash.
     #[error("the metadata of block {leaf_index} is {state}")]
     WrongMetadata {

@@ -97,7 +97,8 @@ impl CheckState {
         if self.problems.len() as u64 != self.problem_count.min(PROBLEMS_LISTED_MAX as u64) {
             return Err(ResumeError::Contradiction("it lists more or fewer problems than it counts"));
         }
-        let is_behind_chunks = matches!(self.phase, Phase::Chunks { .. } | Phase::Marks {} | Phase::Indexes {});
+        let is_behind_chunks =
+            matches!(self.phase, Phase::Chunks { .. } | Phase::Packs { .. } | Phase::Marks {} | Phase::Indexes {});
         if self.chunks != chunks || (self.chunks > 0 && !is_behind_chunks) {
             return Err(ResumeError::Contradiction("it counts chunks that it has not come to"));
         }

@@ -53,6 +53,7 @@ fn repair_text(report: &RepairReport) -> String {
     };
     tell(report.log_nodes_restored, "node", "of the log restored");
     tell(report.rows_corrected, "row", "of payloads corrected");
+    tell(report.packs_renewed, "pack", "damaged or missing; what was whole in it was written anew");
     tell(report.dictionaries_restored, "row", "of dictionaries restored");
     tell(report.ways_corrected, "way", "to genesis corrected");
     tell(report.counts_corrected, "count", "of references corrected");

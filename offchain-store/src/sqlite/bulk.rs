@@ -11,7 +11,7 @@ use crate::{
     backend::{BackendError, ChunkRef, PayloadInfo, StoredChunk},
     block::DagBlock,
     bulk::{BULK_ROWS_MAX, BulkBackend, Extent, ListedChunk, Note, NoteKind, StoredPayload},
-    pack::PackReader,
+    pack::{PackReader, Stored},
 };
 use pakit_primitives::{ContentHash, hasher::Digest};
 use rusqlite::{
@@ -31,7 +31,15 @@ impl BulkBackend for SqliteBackend {
     }
 
     fn payload_rows(&self, from: u64, below: u64, bytes_max: usize) -> Result<Vec<(u64, StoredPayload)>, BackendError> {
-        self.read(|connection| payload_rows(connection, &self.packs, from, below, bytes_max))
+        let mut tried = None;
+        loop {
+            let mut missed = None;
+            match self.read(|connection| payload_rows(connection, &self.packs, from, below, bytes_max, &mut missed)) {
+                // A compacting may have moved it meanwhile, and removed the pack.
+                Err(_) if missed.is_some() && missed != tried => tried = missed,
+                rows => return rows,
+            }
+        }
     }
 
     fn removed_rows(&self, from: u64) -> Result<Vec<u64>, BackendError> {
@@ -82,6 +90,7 @@ fn payload_rows(
     from: u64,
     below: u64,
     bytes_max: usize,
+    missed: &mut Option<Stored>,
 ) -> Result<Vec<(u64, StoredPayload)>> {
     let sql = "SELECT payload_id, kind, hash, compression, original_size, stored_size, bytes FROM payloads
         WHERE payload_id >= ?1 AND payload_id < ?2 ORDER BY payload_id LIMIT ?3";
@@ -90,7 +99,7 @@ fn payload_rows(
     let (mut rows, mut bytes) = (Vec::new(), 0);
     while let Some(row) = found.next()? {
         let number = uint(row, 0)?;
-        let payload = payload_row(number, row, packs)?;
+        let payload = payload_row(number, row, packs, missed)?;
         if let StoredPayload::Chunk(chunk) = &payload {
             bytes += chunk.bytes.len();
         }
@@ -102,7 +111,7 @@ fn payload_rows(
     Ok(rows)
 }
 
-fn payload_row(number: u64, row: &Row<'_>, packs: &PackReader) -> Result<StoredPayload> {
+fn payload_row(number: u64, row: &Row<'_>, packs: &PackReader, missed: &mut Option<Stored>) -> Result<StoredPayload> {
     let damaged = |what: &str| Fault::damaged(format!("payload number {number} has {what}"));
     let kind: u8 = row.get(1)?;
     let hash: Option<Digest> = row.get(2)?;
@@ -115,7 +124,7 @@ fn payload_row(number: u64, row: &Row<'_>, packs: &PackReader) -> Result<StoredP
         0 => {
             let bytes: Option<Vec<u8>> = row.get(6)?;
             let stored = bytes.and_then(|bytes| stored_of(code, bytes)).ok_or_else(|| damaged("no bytes"))?;
-            let bytes = packs.restore(&stored)?;
+            let bytes = packs.restore(&stored).inspect_err(|_| *missed = Some(stored))?;
             Ok(StoredPayload::Chunk(StoredChunk {
                 chunk_hash: content_hash,
                 compression,

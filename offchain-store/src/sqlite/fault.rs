@@ -30,6 +30,7 @@ impl Fault {
         let error = match self {
             Self::Backend(error) => return error,
             Self::Pack(PackError::Io(source)) => return io_error(dir, &dir.join(pack::FOLDER), source),
+            Self::Pack(error @ PackError::Named(_)) => return BackendError::Damaged(error.to_string()),
             // No batch holds a chunk that a record cannot.
             Self::Pack(PackError::Record(_)) => {
                 return BackendError::BatchMisfit("a chunk is larger than a record can be");

@@ -46,8 +46,8 @@ use fault::Result;
 
 use crate::{
     backend::{
-        BackendError, BlockKey, ChunkRef, DagBackend, Hop, ParentInfo, PayloadInfo, StoredChunk, Totals, WriteBatch,
-        follow_way,
+        BackendError, BlockKey, CheckedRecord, ChunkRef, DagBackend, Hop, PackPlace, ParentInfo, PayloadInfo,
+        StoredChunk, Totals, WriteBatch, follow_way,
     },
     block::DagBlock,
     config,
@@ -649,9 +649,13 @@ impl DagBackend for SqliteBackend {
 
     fn check_indexes(&self, are_blocks_lost: bool) -> Answer<()> {
         self.ask(|connection, derived| {
-            packs::check(&self.dir, &read::packs(connection)?)?;
+            packs::check(&self.dir, connection)?;
             derived.check(connection, are_blocks_lost)
         })
+    }
+
+    fn check_pack(&self, from: PackPlace) -> Answer<Option<CheckedRecord>> {
+        self.read(|connection| Ok(packs::check_record(&self.dir, &read::packs(connection)?, from)))
     }
 }
 

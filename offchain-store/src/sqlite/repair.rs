@@ -12,8 +12,8 @@ use super::{
     DATABASE_FILE, Options, SqliteBackend, connection,
     derived::{self, LOST_AT_END_MAX, TILE_LEVEL},
     fault::{Fault, Result},
-    io_error, lock, read,
-    rows::{compression_of, int, stored_of, uint},
+    io_error, lock, packs, read,
+    rows::{PACKED, compression_of, int, stored_of, uint},
     schema,
     scratch::Scratch,
     write,
@@ -53,6 +53,8 @@ pub struct RepairReport {
     pub log_nodes_restored: u64,
     /// Rows of payloads that said something wrong of what they hold.
     pub rows_corrected: u64,
+    /// Packs that were damaged or missing; what was whole in them was written anew.
+    pub packs_renewed: u64,
     /// Copies of dictionaries that were damaged and were written anew from the others.
     pub dictionaries_restored: u64,
     /// Ways to genesis that were wrong.
@@ -156,7 +158,8 @@ fn repair_rows(dir: &Path, options: &Options, progress: &mut dyn FnMut(u64, u64)
     repairer.ways()?;
     repairer.counts()?;
     repairer.totals()?;
-    let report = repairer.report;
+    let mut report = repairer.report;
+    report.packs_renewed = packs::renew(dir, &mut connection)?;
     connection.close().map_err(|(_, error)| error)?;
     Ok(report)
 }
@@ -244,7 +247,7 @@ impl<'a> Repairer<'a> {
 
     /// Mends what rows say of chunks, from the chunks themselves or from packs, and sets aside what does not restore to its hash.
     fn chunks(&mut self, dir: &Path) -> Result<()> {
-        let (mut damaged, mut packs) = (BTreeMap::new(), BTreeMap::new());
+        let (mut damaged, mut ends) = (BTreeMap::new(), BTreeMap::new());
         for first in (0..self.payloads_end).step_by(STEP_ROWS as usize) {
             let txn = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             {
@@ -260,7 +263,7 @@ impl<'a> Repairer<'a> {
                         continue;
                     };
                     if let Some(place) = place(row) {
-                        let end: &mut u64 = packs.entry(place.pack).or_default();
+                        let end: &mut u64 = ends.entry(place.pack).or_default();
                         *end = place.end().max(*end);
                     }
                     self.counted.chunks += 1;
@@ -276,11 +279,11 @@ impl<'a> Repairer<'a> {
             txn.commit()?;
             self.step();
         }
-        self.count_packs(&packs)?;
+        self.report.rows_corrected += packs::recount(dir, self.connection, ends)?;
         self.restore_from_packs(dir, &mut damaged)?;
         let txn = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for (id, hash) in damaged {
-            set_aside(&txn, id)?;
+            set_aside(&txn, id, &self.materials)?;
             self.aside.insert(id);
             name(&mut self.report.set_aside, &mut self.report.set_aside_count, ContentHash::new(hash));
         }
@@ -312,7 +315,7 @@ impl<'a> Repairer<'a> {
             let content = content_state(self.connection, leaf_index, header.original_size, &self.materials)?;
             if let Content::ListLost { payload_id } = content {
                 let txn = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-                set_aside(&txn, payload_id)?;
+                set_aside(&txn, payload_id, &self.materials)?;
                 txn.commit()?;
             }
             if matches!(content, Content::Whole) {
@@ -591,13 +594,27 @@ fn correct_list_size(connection: &Connection, leaf_index: u64) -> Result<u64> {
 }
 
 /// Keeps what a payload's row holds where nothing reads it but people, and makes room for the same content to be put again.
-fn set_aside(txn: &Connection, payload_id: u64) -> Result<()> {
+fn set_aside(txn: &Connection, payload_id: u64, materials: &Materials) -> Result<()> {
     let keep = "INSERT INTO set_aside (payload_id, hash, compression, original_size, bytes)
         SELECT payload_id, hash, compression, original_size, bytes FROM payloads WHERE payload_id = ?1";
     txn.execute(keep, [int(payload_id)])?;
+    take_out_of_pack(txn, txn.last_insert_rowid(), materials)?;
     // The size stays: headers are put together with it.
     let sql = "UPDATE payloads SET kind = 2, compression = 0, stored_size = 0, bytes = NULL WHERE payload_id = ?1";
     txn.execute(sql, [int(payload_id)])?;
     txn.execute("DELETE FROM payload_chunks WHERE payload_id = ?1", [int(payload_id)])?;
+    Ok(())
+}
+
+/// Puts what was set aside of a pack into its row: packs are written anew for what payloads name. A place that cannot be read stays.
+fn take_out_of_pack(txn: &Connection, set_aside_id: i64, materials: &Materials) -> Result<()> {
+    let sql = "SELECT compression, bytes FROM set_aside WHERE set_aside_id = ?1";
+    let found = txn.query_row(sql, [set_aside_id], |row| Ok((row.get(0).ok(), row.get(1).ok())))?;
+    let (Some(code), Some(bytes)): (Option<u8>, Option<Vec<u8>>) = found else { return Ok(()) };
+    let Some(Stored::Packed(place)) = stored_of(code, bytes) else { return Ok(()) };
+    if let Ok(bytes) = materials.packs.read(place) {
+        let sql = "UPDATE set_aside SET compression = ?2, bytes = ?3 WHERE set_aside_id = ?1";
+        txn.execute(sql, (set_aside_id, code & !PACKED, bytes))?;
+    }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The part of a repair that asks the packs: which chunk a payload's row should name, and how far packs count.
+//! The part of a repair that asks the packs which chunk a payload's row should name.
 //!
 //! A record says itself which payload it holds, and a chunk is believed once it restores to its hash. So rows that are damaged or
 //! gone are made anew, as far as something names them; what was removed on purpose is named by nothing and does not come back.
@@ -11,7 +11,6 @@ use crate::{
         fault::Result,
         read,
         rows::{PACKED, int, uint},
-        write,
     },
 };
 use pakit_primitives::{ContentHash, hasher::Digest};
@@ -34,15 +33,6 @@ enum Wanted {
 }
 
 impl Repairer<'_> {
-    /// Lets packs count up to where sound chunks stand in them.
-    pub(super) fn count_packs(&mut self, ends: &BTreeMap<u32, u64>) -> Result<()> {
-        let counted = read::packs(self.connection)?;
-        let is_short = |(pack, end): &(&u32, &u64)| counted.get(pack).is_none_or(|counted| counted < end);
-        let corrected: BTreeMap<u32, u64> = ends.iter().filter(is_short).map(|(pack, end)| (*pack, *end)).collect();
-        self.report.rows_corrected += corrected.len() as u64;
-        write::write_packs(self.connection, &corrected)
-    }
-
     /// Makes the rows anew of chunks that packs hold. Takes those that were damaged out of `damaged`, where they stand with the hashes
     /// that their rows have.
     pub(super) fn restore_from_packs(&mut self, dir: &Path, damaged: &mut BTreeMap<u64, Digest>) -> Result<()> {
