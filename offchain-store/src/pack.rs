@@ -456,6 +456,10 @@ impl PackReader {
     /// The bytes at a place. A length that lies finds the end of the file.
     pub(crate) fn read(&self, place: Place) -> io::Result<Vec<u8>> {
         let file = self.file(place.pack)?;
+        if i64::try_from(place.end()).is_err() {
+            // No file is as long, and the system calls it a wrong argument.
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         // Asked for only where much memory is at stake: a length that lies takes none.
         if place.length > UNCHECKED_BYTES_MAX && place.end() > file.metadata()?.len() {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -637,6 +641,8 @@ mod tests {
         assert_eq!(error.to_string(), "the repository is damaged: pack 1 is missing");
         let lies = Place { length: u32::MAX, ..place };
         assert!(reader.read(lies).is_err(), "a length that lies takes no memory");
+        let lies = Place { pack: 2, offset: place.offset | 1 << 63, ..place };
+        assert!(reader.restore(&Stored::Packed(lies)).unwrap_err().to_string().ends_with("pack 2 is cut off"));
     }
 
     #[test]

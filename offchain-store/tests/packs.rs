@@ -158,6 +158,22 @@ fn a_damaged_table_of_packs_is_found_and_what_is_put_meanwhile_goes_into_another
 }
 
 #[test]
+fn a_repair_gives_nothing_up_for_a_pack_that_cannot_be_read_now() {
+    let Repository { path, blocks, .. } = &repository();
+    let away = path.join("away");
+    fs::rename(pack(path, 1), &away).unwrap();
+    // A link to itself, which the system refuses to follow, as it does a file without the permission.
+    std::os::unix::fs::symlink(pack(path, 1), pack(path, 1)).unwrap();
+    let error = repair(path, &Config::default().database_options(), &mut |_, _| {}).unwrap_err();
+    assert!(error.to_string().contains("00000001.pack"), "{error}");
+    fs::remove_file(pack(path, 1)).unwrap();
+    fs::rename(&away, pack(path, 1)).unwrap();
+    assert_eq!(problems(path), [""; 0]);
+    let engine = open(path);
+    assert!(blocks.iter().all(|(block, content)| *engine.retrieve(block).unwrap() == **content));
+}
+
+#[test]
 fn a_missing_pack_is_named_and_a_repair_says_which_contents_are_lost() {
     let Repository { path, blocks, .. } = &repository();
     let away = path.join("away");

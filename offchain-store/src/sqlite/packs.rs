@@ -103,19 +103,23 @@ fn is_not_there(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof)
 }
 
-/// Packs that are not what was written, or not all of it.
-fn damaged(dir: &Path, committed: &BTreeMap<u32, u64>) -> BTreeSet<u32> {
-    let is_whole = |pack: u32, bytes: u64| {
+/// Packs that are not what was written, or not all of it. One that cannot be read now is an error.
+fn damaged(dir: &Path, committed: &BTreeMap<u32, u64>) -> Result<BTreeSet<u32>> {
+    let mut damaged = BTreeSet::new();
+    for (pack, bytes) in committed {
         let mut offset = 0;
-        while offset < bytes {
-            match pack::check_record(dir, pack, offset, bytes) {
+        while offset < *bytes {
+            match pack::check_record(dir, *pack, offset, *bytes) {
                 Ok(next) => offset = next,
-                Err(_) => return false,
+                Err(PackError::Io(error)) if !is_not_there(&error) => return Err(PackError::Io(error).into()),
+                Err(_) => {
+                    damaged.insert(*pack);
+                    break;
+                }
             }
         }
-        true
-    };
-    committed.iter().filter(|(pack, bytes)| !is_whole(**pack, **bytes)).map(|(pack, _)| *pack).collect()
+    }
+    Ok(damaged)
 }
 
 /// Lets packs count as far as chunks stand in them, which a repair has read; says how many did not.
@@ -143,7 +147,7 @@ fn record_end(dir: &Path, pack: u32, end: u64) -> Option<u64> {
 /// Moves what is still named out of packs that are damaged, and gives those up; says how many. For a repair, as [`recount`].
 pub(super) fn renew(dir: &Path, connection: &mut Connection) -> Result<u64> {
     let committed = read::packs(connection)?;
-    let mut damaged = damaged(dir, &committed);
+    let mut damaged = damaged(dir, &committed)?;
     if damaged.is_empty() {
         return Ok(0);
     }

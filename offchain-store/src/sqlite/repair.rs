@@ -258,7 +258,7 @@ impl<'a> Repairer<'a> {
                 while let Some(row) = rows.next()? {
                     self.report.chunks += 1;
                     let id = uint(row, 0)?;
-                    let Some((original_size, stored_size)) = sound_chunk(row, &self.materials) else {
+                    let Some((original_size, stored_size)) = sound_chunk(row, &self.materials)? else {
                         damaged.insert(id, row.get::<_, Option<Digest>>(1).ok().flatten().unwrap_or_default());
                         continue;
                     };
@@ -469,21 +469,29 @@ impl<'a> Repairer<'a> {
 }
 
 /// Original and stored size of a chunk whose bytes are its content.
-fn sound_chunk(row: &rusqlite::Row<'_>, materials: &Materials) -> Option<(u64, u64)> {
-    let hash: Digest = row.get(1).ok()?;
-    let plain = plain_chunk(row, materials)?;
-    (*blake3::hash(&plain).as_bytes() == hash).then(|| (plain.len() as u64, stored_size(row)))
+fn sound_chunk(row: &rusqlite::Row<'_>, materials: &Materials) -> Result<Option<(u64, u64)>> {
+    let Ok(hash) = row.get::<_, Digest>(1) else { return Ok(None) };
+    let plain = plain_chunk(row, materials)?.filter(|plain| *blake3::hash(plain).as_bytes() == hash);
+    Ok(plain.map(|plain| (plain.len() as u64, stored_size(row))))
 }
 
-/// The plaintext of a row with compression, size and bytes from its third column on.
-fn plain_chunk(row: &rusqlite::Row<'_>, materials: &Materials) -> Option<Vec<u8>> {
-    let code = row.get(2).ok()?;
-    let original_size: u32 = row.get(3).ok()?;
-    // No chunk of any configuration is larger: a size that lies takes no memory.
-    let original_size = (original_size <= CHUNK_BYTES_LIMIT).then_some(original_size)?;
-    let bytes = materials.packs.restore(&stored_of(code, row.get(4).ok()?)?).ok()?;
+/// The plaintext of a row with compression, size and bytes from its third column on, unless it is damaged. What cannot be read now, on a
+/// disk that fails or for want of a permission, may be read another time: that is an error, and nothing is given up for it.
+fn plain_chunk(row: &rusqlite::Row<'_>, materials: &Materials) -> Result<Option<Vec<u8>>> {
+    let described = || {
+        let code = row.get(2).ok()?;
+        // No chunk of any configuration is larger: a size that lies takes no memory.
+        let original_size = row.get(3).ok().filter(|size: &u32| *size <= CHUNK_BYTES_LIMIT)?;
+        Some((compression_of(code)?, original_size, stored_of(code, row.get(4).ok()?)?))
+    };
+    let Some((compression, original_size, stored)) = described() else { return Ok(None) };
+    let bytes = match materials.packs.restore(&stored) {
+        Ok(bytes) => bytes,
+        Err(BackendError::Damaged(_)) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
     let find = |number| Ok(materials.dictionaries.get(&number).cloned());
-    decompress(compression_of(code)?, &bytes, original_size, find).ok()
+    Ok(decompress(compression, &bytes, original_size, find).ok())
 }
 
 /// How many bytes are stored of such a row's chunk, in it or in a pack.
@@ -568,7 +576,7 @@ fn list_state(
             continue;
         }
         // Chunks were looked at before: those that are left are sound.
-        let Some(plain) = plain_chunk(row, materials) else { return Ok(Content::ListLost { payload_id }) };
+        let Some(plain) = plain_chunk(row, materials)? else { return Ok(Content::ListLost { payload_id }) };
         if !is_set_aside && row.get::<_, i64>(0)? != int(end) {
             return Ok(Content::ListLost { payload_id });
         }
@@ -606,15 +614,18 @@ fn set_aside(txn: &Connection, payload_id: u64, materials: &Materials) -> Result
     Ok(())
 }
 
-/// Puts what was set aside of a pack into its row: packs are written anew for what payloads name. A place that cannot be read stays.
+/// Puts what was set aside of a pack into its row: packs are written anew for what payloads name. A place of what is missing stays.
 fn take_out_of_pack(txn: &Connection, set_aside_id: i64, materials: &Materials) -> Result<()> {
     let sql = "SELECT compression, bytes FROM set_aside WHERE set_aside_id = ?1";
     let found = txn.query_row(sql, [set_aside_id], |row| Ok((row.get(0).ok(), row.get(1).ok())))?;
     let (Some(code), Some(bytes)): (Option<u8>, Option<Vec<u8>>) = found else { return Ok(()) };
-    let Some(Stored::Packed(place)) = stored_of(code, bytes) else { return Ok(()) };
-    if let Ok(bytes) = materials.packs.read(place) {
-        let sql = "UPDATE set_aside SET compression = ?2, bytes = ?3 WHERE set_aside_id = ?1";
-        txn.execute(sql, (set_aside_id, code & !PACKED, bytes))?;
+    let Some(stored @ Stored::Packed(_)) = stored_of(code, bytes) else { return Ok(()) };
+    match materials.packs.restore(&stored) {
+        Err(BackendError::Damaged(_)) => return Ok(()),
+        restored => {
+            let sql = "UPDATE set_aside SET compression = ?2, bytes = ?3 WHERE set_aside_id = ?1";
+            txn.execute(sql, (set_aside_id, code & !PACKED, restored?))?;
+        }
     }
     Ok(())
 }

@@ -56,6 +56,7 @@ impl Repairer<'_> {
         let there: BTreeSet<u32> = pack::list(dir).map_err(PackError::from)?.into_keys().collect();
         let mut found: BTreeMap<u64, Listed> = BTreeMap::new();
         for (number, bytes) in counted.iter().filter(|(number, _)| there.contains(number)) {
+            let mut outcome = Ok(());
             pack::chunks(dir, *number, *bytes, &mut |listed| {
                 let Some(wanted) = wanted.get(&listed.number) else { return };
                 let is_named = |listed: &Listed| match wanted {
@@ -63,11 +64,16 @@ impl Repairer<'_> {
                     Wanted::Missing { .. } => false,
                 };
                 let is_better = found.get(&listed.number).is_none_or(|earlier| !is_named(earlier) || is_named(&listed));
-                if is_better && is_sound(&listed, &self.materials) {
-                    found.insert(listed.number, listed);
+                if is_better && outcome.is_ok() {
+                    outcome = is_sound(&listed, &self.materials).map(|is_sound| {
+                        if is_sound {
+                            found.insert(listed.number, listed);
+                        }
+                    });
                 }
             })
             .map_err(PackError::from)?;
+            outcome?;
         }
         Ok(found)
     }
@@ -98,14 +104,12 @@ impl Repairer<'_> {
     }
 }
 
-/// Whether a chunk in a pack restores to the hash that its record gives it.
-fn is_sound(listed: &Listed, materials: &Materials) -> bool {
-    let plain = || {
-        let bytes = materials.packs.restore(&Stored::Packed(listed.place)).ok()?;
-        let find = |number| Ok(materials.dictionaries.get(&number).cloned());
-        decompress(listed.compression, &bytes, listed.original_size, find).ok()
-    };
-    plain().is_some_and(|plain| ContentHash::new(*blake3::hash(&plain).as_bytes()) == listed.chunk_hash)
+/// Whether a chunk in a pack restores to the hash that its record gives it. What cannot be read now is an error.
+fn is_sound(listed: &Listed, materials: &Materials) -> Result<bool> {
+    let bytes = materials.packs.restore(&Stored::Packed(listed.place))?;
+    let find = |number| Ok(materials.dictionaries.get(&number).cloned());
+    let plain = decompress(listed.compression, &bytes, listed.original_size, find);
+    Ok(plain.is_ok_and(|plain| ContentHash::new(*blake3::hash(&plain).as_bytes()) == listed.chunk_hash))
 }
 
 /// Payloads that lists or blocks name and that have no row.

@@ -119,6 +119,7 @@ fn held_hash(connection: &Connection, payload_id: u64, materials: &Materials) ->
             let plain = connection
                 .query_row(sql, [int(payload_id)], |row| Ok(plain_chunk(row, materials)))
                 .optional()?
+                .transpose()?
                 .flatten();
             Ok(plain.map(|plain| *blake3::hash(&plain).as_bytes()))
         }
@@ -133,7 +134,7 @@ fn hash_of_list(connection: &Connection, payload_id: u64, materials: &Materials)
     let mut rows = select.query([int(payload_id)])?;
     let (mut hasher, mut end) = (blake3::Hasher::new(), 0u64);
     while let Some(row) = rows.next()? {
-        let Some(plain) = plain_chunk(row, materials).filter(|_| row.get(0).is_ok_and(|start: i64| start == int(end)))
+        let Some(plain) = plain_chunk(row, materials)?.filter(|_| row.get(0).is_ok_and(|start: i64| start == int(end)))
         else {
             return Ok(None);
         };
@@ -162,13 +163,13 @@ fn take_back(
     let sql = "SELECT set_aside_id, hash, compression, original_size, bytes FROM set_aside
         WHERE payload_id = ?1 ORDER BY set_aside_id DESC LIMIT 1";
     let found = txn.query_row(sql, [int(payload_id)], |row| {
-        let plain = plain_chunk(row, materials).filter(|plain| blake3::hash(plain).as_bytes() == hash);
         let stored_size = stored_size(row);
         let named = row.get::<_, Option<Digest>>(1).ok().flatten().unwrap_or_default();
-        Ok(plain.map(|plain| (row.get::<_, i64>(0), plain.len() as u64, stored_size, named)))
+        Ok((row.get::<_, i64>(0)?, plain_chunk(row, materials), stored_size, named))
     });
-    let Some(Some((id, original_size, stored_size, named))) = found.optional()? else { return Ok(None) };
-    let id = id?;
+    let Some((id, plain, stored_size, named)) = found.optional()? else { return Ok(None) };
+    let Some(plain) = plain?.filter(|plain| blake3::hash(plain).as_bytes() == hash) else { return Ok(None) };
+    let original_size = plain.len() as u64;
     let sql = "UPDATE payloads SET kind = 0, compression = s.compression, original_size = s.original_size,
         stored_size = ?3, bytes = s.bytes FROM set_aside s WHERE payloads.payload_id = ?1 AND payloads.kind = 2
         AND s.set_aside_id = ?2";
