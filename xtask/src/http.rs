@@ -1,14 +1,19 @@
 //! Checks the service against its own description: schemathesis makes requests up from docs/openapi.json, sends them to the real
 //! program, and looks whether each answer is one that the document has.
 
-use std::{fs, path::Path, process::Stdio, time::Duration};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 
 use crate::{
     process::{self, Background, Scratch, typed},
     setup,
-    test::target_folder,
+    test::{BIN_DIR_ENV, target_folder},
     tools::PythonTool,
 };
 
@@ -20,11 +25,8 @@ const TOKEN: &str = "schemathesis-makes-requests-up";
 
 /// The recipe `http`.
 pub(crate) fn run(examples: u32) -> Result<()> {
-    let environment = setup::ensure()?;
     let schemathesis = SCHEMATHESIS.ensure()?;
-    let mut build = environment.cargo(&["build", "--locked", "--package", "offchain-store", "--bin", "pakit"]);
-    process::run(&mut build)?;
-    let pakit = target_folder()?.join("debug/pakit");
+    let pakit = pakit()?;
     process::clean_up_when_interrupted()?;
 
     let scratch = Scratch::new()?;
@@ -47,6 +49,17 @@ pub(crate) fn run(examples: u32) -> Result<()> {
     process::run(&mut command)?;
     println!("the service answers as docs/openapi.json says");
     Ok(())
+}
+
+/// The `pakit` in the folder that the environment names, or that of a build.
+fn pakit() -> Result<PathBuf> {
+    if let Some(folder) = env::var_os(BIN_DIR_ENV) {
+        return Ok(Path::new(&folder).join("pakit"));
+    }
+    let environment = setup::ensure()?;
+    let mut build = environment.cargo(&["build", "--locked", "--package", "offchain-store", "--bin", "pakit"]);
+    process::run(&mut build)?;
+    Ok(target_folder()?.join("debug/pakit"))
 }
 
 fn in_folder(scratch: &Scratch, name: &str) -> String {
