@@ -1073,7 +1073,9 @@ pub mod pallet {
         /// The block of `header` holds the slice that was drawn and is in the log at the head that was frozen, by
         /// `inclusion`. `answer` is the slice with its siblings, or the number of a declared range that the block is in.
         #[pallet::call_index(12)]
-        #[pallet::weight((Pallet::<T>::weight_of_response(inclusion, answer), DispatchClass::Operational, Pays::No))]
+        // An authorized transaction has nobody to pay a fee. With a signature the call is refused, and that must cost one: were it
+        // `Pays::No`, anybody could fill blocks with refused answers for nothing.
+        #[pallet::weight((Pallet::<T>::weight_of_response(inclusion, answer), DispatchClass::Operational))]
         #[pallet::authorize(Self::authorize_response)]
         #[pallet::weight_of_authorize(Pallet::<T>::weight_of_authorization(inclusion, answer))]
         pub fn respond(

@@ -1,15 +1,15 @@
 //! Challenges through the whole runtime: its randomness, its pool, its extensions and its blocks.
 
-use frame_support::{storage::with_transaction, traits::fungible::InspectHold};
+use frame_support::{dispatch::Pays, storage::with_transaction, traits::fungible::InspectHold};
 use pakit_primitives::{
     Compression, ContentHash, Hasher, Header as BlockHeader, MetadataHash, Parents, SoftwareHasher,
     possession::OpenChallenge,
 };
 use pallet_pakit::possession::Answer;
 use sp_runtime::{
-    ApplyExtrinsicResult, TransactionOutcome,
+    ApplyExtrinsicResult, DispatchError, TransactionOutcome,
     generic::Era,
-    traits::Header as _,
+    traits::{Dispatchable, Header as _},
     transaction_validity::{InvalidTransaction, TransactionSource, TransactionValidity, TransactionValidityError},
 };
 
@@ -83,7 +83,7 @@ impl Author {
     fn pool(&self, extrinsic: UncheckedExtrinsic) -> TransactionValidity {
         with_transaction(|| {
             let said = Executive::validate_transaction(TransactionSource::External, extrinsic, self.parent);
-            TransactionOutcome::Rollback(Ok::<_, sp_runtime::DispatchError>(said))
+            TransactionOutcome::Rollback(Ok::<_, DispatchError>(said))
         })
         .unwrap()
     }
@@ -123,6 +123,19 @@ fn answers_without_a_signature_are_taken_for_nothing() {
         assert_eq!(Balances::total_issuance(), issuance);
         let stale = Err(TransactionValidityError::Invalid(InvalidTransaction::Stale));
         assert_eq!(author.pool(answer(&open[0], CONTENT)), stale);
+    });
+}
+
+/// Else refused answers would fill blocks for nothing.
+#[test]
+fn an_answer_with_a_signature_is_refused_and_pays() {
+    with_challenges(|_, open| {
+        let call = answer(&open[0], CONTENT).function;
+        let info = call.get_dispatch_info();
+        assert!(TransactionPayment::compute_fee(u32::try_from(call.encoded_size()).unwrap(), &info, 0) > 0);
+        let alice = RuntimeOrigin::signed(Sr25519Keyring::Alice.to_account_id());
+        let refused = call.dispatch(alice).unwrap_err();
+        assert_eq!((refused.error, refused.post_info.pays_fee), (DispatchError::BadOrigin, Pays::Yes));
     });
 }
 

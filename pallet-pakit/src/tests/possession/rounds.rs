@@ -71,7 +71,8 @@ fn an_answer_is_taken_in_the_pool_once_for_nothing_and_soon_or_never() {
         assert_eq!((valid.provides.len(), valid.requires.len(), valid.propagate), (1, 0, true));
         assert!(valid.longevity <= 16);
         let info = one.call().get_dispatch_info();
-        assert_eq!((info.class, info.pays_fee), (DispatchClass::Operational, Pays::No));
+        // That a signer pays for the refusal: whoever is authorized is no account, which no fee is asked of.
+        assert_eq!((info.class, info.pays_fee), (DispatchClass::Operational, Pays::Yes));
         assert!(one.call().weight_of_authorize().ref_time() > 0);
     });
 }
