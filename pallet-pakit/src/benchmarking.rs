@@ -1,6 +1,8 @@
 //! Benchmarks of the calls, each over its worst case: the deepest path in the largest log, the most operators, the fullest
 //! storage, the longest lineage of the longest headers.
 
+mod challenge;
+
 use super::*;
 use crate::{
     sparse_log::SparseLog,
@@ -10,10 +12,12 @@ use alloc::vec::Vec;
 use frame_benchmarking::v2::*;
 use frame_support::{
     BoundedVec,
+    pallet_prelude::TransactionSource,
     traits::{
-        Get,
+        Authorize, Get,
         fungible::{Inspect, Mutate},
     },
+    weights::Weight,
 };
 use frame_system::RawOrigin;
 use pakit_primitives::{
@@ -23,6 +27,7 @@ use pakit_primitives::{
     heads,
     lineage::LINEAGE_HEADERS_MAX,
     log::{CONSISTENCY_PATH_MAX, INCLUSION_PATH_MAX},
+    slice::SLICE_SIBLINGS_MAX,
 };
 use sp_runtime::traits::Saturating;
 
@@ -33,7 +38,9 @@ const ANCHORS: AnchorNumber = 1_000_000;
 fn account_with_balance<T: Config>(name: &'static str) -> T::AccountId {
     let who: T::AccountId = account(name, 0, 0);
     let dag = Pallet::<T>::price(DepositSubject::Dag { operators: T::MaxOperators::get() });
-    let amount = dag.saturating_add(Pallet::<T>::price(DepositSubject::Record)).saturating_mul(4u32.into());
+    let deposits =
+        dag.saturating_add(Pallet::<T>::price(DepositSubject::Record)).saturating_add(T::RemovalDeposit::get());
+    let amount = deposits.saturating_add(challenge::stake_amount::<T>()).saturating_mul(4u32.into());
     T::Currency::set_balance(&who, T::Currency::minimum_balance().saturating_mul(100u32.into()).saturating_add(amount));
     who
 }
@@ -329,6 +336,213 @@ mod benches {
             steps: h,
             by,
         });
+    }
+
+    /// Adds to a stake.
+    #[benchmark]
+    fn stake() {
+        let owner = account_with_balance::<T>("owner");
+        let (dag, _) = dag_with_newest::<T>(&owner, hash_of(&genesis()), &genesis());
+        challenge::store_stake::<T>(&owner, dag, None);
+        let amount = challenge::stake_amount::<T>();
+
+        #[extrinsic_call]
+        _(RawOrigin::Signed(owner.clone()), dag, amount);
+
+        assert_last_event::<T>(Event::Staked { dag, staker: owner, amount, total: amount.saturating_add(amount) });
+    }
+
+    #[benchmark]
+    fn unbond() {
+        let owner = account_with_balance::<T>("owner");
+        let (dag, log) = dag_with_newest::<T>(&owner, hash_of(&genesis()), &genesis());
+        challenge::store_stake::<T>(&owner, dag, Some(challenge::drawn::<T>(log.head(1), 1, 0, 0)));
+
+        #[extrinsic_call]
+        _(RawOrigin::Signed(owner), dag);
+
+        assert!(Stakes::<T>::get(dag).is_some_and(|staked| staked.unbonding_since.is_some()));
+    }
+
+    /// With a frozen head for which there was no randomness: that is asked for.
+    #[benchmark]
+    fn withdraw_stake() {
+        let owner = account_with_balance::<T>("owner");
+        let (dag, log) = dag_with_newest::<T>(&owner, hash_of(&genesis()), &genesis());
+        challenge::store_stake::<T>(&owner, dag, Some(challenge::frozen_last::<T>(log.head(1))));
+        challenge::unbonded::<T>(dag);
+
+        #[extrinsic_call]
+        _(RawOrigin::Signed(owner.clone()), dag);
+
+        let released = challenge::stake_amount::<T>();
+        assert_last_event::<T>(Event::StakeWithdrawn { dag, staker: owner, released });
+    }
+
+    /// The last of the most challenges, in the largest log and the largest content.
+    #[benchmark]
+    fn respond(i: Linear<1, { INCLUSION_PATH_MAX as u32 }>, s: Linear<0, { SLICE_SIBLINGS_MAX as u32 }>) {
+        let (dag, challenge, header, inclusion, answer) = challenge::last_open::<T>(i, s);
+
+        #[extrinsic_call]
+        _(RawOrigin::Authorized, dag, challenge, header, inclusion, answer);
+
+        assert!(Stakes::<T>::get(dag).is_some_and(|staked| staked.round.is_none() && staked.tally.answered == 1));
+    }
+
+    #[benchmark]
+    fn authorize_respond(i: Linear<1, { INCLUSION_PATH_MAX as u32 }>, s: Linear<0, { SLICE_SIBLINGS_MAX as u32 }>) {
+        let (dag, challenge, header, inclusion, answer) = challenge::last_open::<T>(i, s);
+        let call = Call::<T>::respond { dag, challenge, header, inclusion, answer };
+
+        #[block]
+        {
+            assert!(call.authorize(TransactionSource::External).is_some_and(|said| said.is_ok()));
+        }
+    }
+
+    #[benchmark]
+    fn respond_removed(i: Linear<1, { INCLUSION_PATH_MAX as u32 }>) {
+        let (dag, challenge, header, inclusion, _) = challenge::last_open::<T>(i, 0);
+        let answer = challenge::declared::<T>(dag);
+
+        #[extrinsic_call]
+        respond(RawOrigin::Authorized, dag, challenge, header, inclusion, answer);
+
+        assert!(Stakes::<T>::get(dag).is_some_and(|staked| staked.round.is_none() && staked.tally.declared == 1));
+    }
+
+    #[benchmark]
+    fn authorize_respond_removed(i: Linear<1, { INCLUSION_PATH_MAX as u32 }>) {
+        let (dag, challenge, header, inclusion, _) = challenge::last_open::<T>(i, 0);
+        let answer = challenge::declared::<T>(dag);
+        let call = Call::<T>::respond { dag, challenge, header, inclusion, answer };
+
+        #[block]
+        {
+            assert!(call.authorize(TransactionSource::External).is_some_and(|said| said.is_ok()));
+        }
+    }
+
+    /// All of the most challenges were missed.
+    #[benchmark]
+    fn report_miss() {
+        let (owner, reporter) = (account_with_balance::<T>("owner"), account_with_balance::<T>("anyone"));
+        let (dag, log) = dag_with_newest::<T>(&owner, hash_of(&genesis()), &genesis());
+        challenge::store_stake::<T>(&owner, dag, Some(challenge::drawn::<T>(log.head(1), 1, 0, 0)));
+
+        #[extrinsic_call]
+        _(RawOrigin::Signed(reporter), dag);
+
+        assert!(Stakes::<T>::get(dag).is_some_and(|staked| staked.round.is_none() && staked.tally.missed > 0));
+    }
+
+    #[benchmark]
+    fn declare_removed() {
+        let owner = account_with_balance::<T>("owner");
+        let (dag, _) = dag_with_newest::<T>(&owner, hash_of(&genesis()), &genesis());
+
+        #[extrinsic_call]
+        _(RawOrigin::Signed(owner), dag, 0, 0);
+
+        assert_eq!(RemovedCount::<T>::get(dag), 1);
+    }
+
+    /// The evidence with the most hashes: two headers with the most parents, in the largest log, behind which there is a stake.
+    #[benchmark]
+    fn report_block() {
+        let (owner, reporter) = (account_with_balance::<T>("owner"), account_with_balance::<T>("anyone"));
+        let (dag, evidence) = challenge::ill_formed::<T>(&owner);
+
+        #[extrinsic_call]
+        _(RawOrigin::Signed(reporter), dag, ANCHORS, evidence);
+
+        assert!(Faults::<T>::contains_key(dag));
+    }
+
+    /// No DAG is staked.
+    #[benchmark]
+    fn visit_none() {
+        NextVisit::<T>::put(7);
+
+        #[block]
+        {
+            Pallet::<T>::visit_dags(1u32.into());
+        }
+
+        assert!(!NextVisit::<T>::exists());
+    }
+
+    /// A round waits for its answers.
+    #[benchmark]
+    fn visit_idle() {
+        let owner = account_with_balance::<T>("owner");
+        let (dag, log) = dag_with_newest::<T>(&owner, hash_of(&genesis()), &genesis());
+        challenge::store_stake::<T>(&owner, dag, Some(challenge::drawn::<T>(log.head(1), 1, 0, 1)));
+
+        #[block]
+        {
+            challenge::visit_first::<T>(1u32.into(), 0);
+        }
+
+        assert!(Stakes::<T>::get(dag).is_some_and(|staked| staked.round.is_some()));
+    }
+
+    #[benchmark]
+    fn visit_freeze() {
+        let owner = account_with_balance::<T>("owner");
+        let (dag, _) = dag_with_newest::<T>(&owner, hash_of(&genesis()), &genesis());
+        challenge::store_stake::<T>(&owner, dag, None);
+
+        #[block]
+        {
+            challenge::visit_first::<T>(1u32.into(), 0);
+        }
+
+        assert!(Stakes::<T>::get(dag).is_some_and(|staked| staked.round.is_some()));
+    }
+
+    /// Whatever the runtime's randomness says, something is drawn.
+    #[benchmark]
+    fn visit_draw() {
+        let owner = account_with_balance::<T>("owner");
+        let (dag, log) = dag_with_newest::<T>(&owner, hash_of(&genesis()), &genesis());
+        challenge::store_stake::<T>(&owner, dag, Some(challenge::frozen_last::<T>(log.head(1))));
+
+        #[block]
+        {
+            challenge::visit_first::<T>(1u32.into(), 0);
+            if let Some(staked) = Stakes::<T>::get(dag) {
+                Pallet::<T>::draw_from(dag, staked, &T::Hash::default(), 0);
+            }
+        }
+
+        assert_eq!(Pallet::<T>::challenges_of(dag).len() as u32, T::ChallengesPerRound::get());
+    }
+
+    /// All of the most challenges were missed.
+    #[benchmark]
+    fn visit_miss() {
+        let owner = account_with_balance::<T>("owner");
+        let (dag, log) = dag_with_newest::<T>(&owner, hash_of(&genesis()), &genesis());
+        challenge::store_stake::<T>(&owner, dag, Some(challenge::drawn::<T>(log.head(1), 1, 0, 0)));
+
+        #[block]
+        {
+            challenge::visit_first::<T>(1u32.into(), 0);
+        }
+
+        assert!(Stakes::<T>::get(dag).is_some_and(|staked| staked.round.is_none() && staked.tally.missed > 0));
+    }
+
+    #[benchmark]
+    fn count_room() {
+        #[block]
+        {
+            Pallet::<T>::count_room(Weight::MAX);
+        }
+
+        assert_eq!(BlocksWithRoom::<T>::get(), 1);
     }
 
     impl_benchmark_test_suite!(Pallet, mock::new_test_ext(), mock::Test);

@@ -15,7 +15,8 @@
 //! time of the anchor. Formats: `docs/formats.md`.
 //!
 //! What an anchor proves: these bytes existed by that block, and the log was only appended to. It does not prove that the
-//! timestamps in headers are true, that every block in the log is well formed, or that the content is still kept.
+//! timestamps in headers are true, that every block in the log is well formed, or that the content is still kept. The latter
+//! two are for reports of faults and for challenges: `docs/possession.md`.
 //!
 //! ### Words
 //!
@@ -26,6 +27,9 @@
 //!   sparse in the past, about 150 of a million.
 //! - **Operator**: an account that may anchor but nothing else, for the machine that holds a key day and night.
 //! - **Record**: what the chain keeps of one block whose inclusion somebody proved, under that somebody's deposit.
+//! - **Stake**: what an owner puts behind a DAG, for its data being kept. Every [`Config::ChallengePeriod`], the chain draws
+//!   slices of it at random (a *round* of *challenges*); what is not shown by the deadline costs a part of the stake.
+//! - **Fault**: somebody showed that the log breaks the rules; the DAG is marked, and its stake slashed.
 //! - **Succession**: a DAG goes on from a head of another one, which only the other one's owner can say. It is the way on
 //!   after a lost repository or a stolen operator key, and is visible for good.
 //!
@@ -39,6 +43,11 @@
 //!   archive has closed: were it released on retirement, anyone could fill the state for no more than fees. It moves
 //!   with the ownership: the account that accepts a DAG has it held, and the former owner's is released.
 //!
+//! - A stake is held until it is unbonded and withdrawn. It is its staker's: it does not move with the ownership, and while it
+//!   stands nobody else can stake the DAG. Answers to challenges publish slices of the contents, plain as they were put;
+//!   what must not be read by all is to be encrypted before it is put.
+//! - The deposit for a declared removal stays held, as what it declares stays true.
+//!
 //! Deposits are priced by the constants at the time of the call that sets them. Only more operators than before can raise the
 //! deposit of a DAG: an owner without funds can always dismiss or replace operators, and retire the DAG.
 //!
@@ -48,6 +57,10 @@
 //!
 //! - `create_dag`, `anchor`, `set_operators`, `transfer_ownership` and `accept_ownership`, `retire_dag`: for archives.
 //! - `record_proof`, `remove_record`, `verify_lineage`: for anyone with a proof.
+//! - `stake`, `unbond`, `withdraw_stake`, `declare_removed`: for archives that promise to keep their data.
+//! - `respond`: without a signature or a fee, for whoever has the slice; a runtime needs the extension
+//!   [`frame_system::AuthorizeCall`].
+//! - `report_miss`, `report_block`: for anyone who watches.
 //!
 //! ### View functions
 //!
@@ -57,7 +70,8 @@
 //! ## Cost
 //!
 //! All calls are O(log n) hashes in the size of the log, and weights count each hash. `anchor` reads one item of the
-//! pallet's and writes three, whatever came before: removing the head that is no longer kept needs no read.
+//! pallet's and writes three, whatever came before: removing the head that is no longer kept needs no read. Hooks take up at
+//! most [`Config::DagsPerBlock`] staked DAGs in a block, however many are due.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
@@ -65,10 +79,12 @@ extern crate alloc;
 
 #[cfg(feature = "runtime-benchmarks")]
 mod benchmarking;
+mod fraud;
 mod impls;
 mod limits;
 #[cfg(test)]
 mod mock;
+pub mod possession;
 #[cfg(any(test, feature = "runtime-benchmarks"))]
 mod sparse_log;
 #[cfg(test)]
@@ -81,6 +97,7 @@ pub mod weights;
 pub use impls::HostHasher;
 pub use pakit_primitives::chain::{AnchorNumber, DagId, Succession};
 pub use pallet::*;
+pub use possession::{OnChallengeOutcome, Stake};
 pub use types::{BalanceOf, Dag};
 pub use weights::WeightInfo;
 
@@ -89,15 +106,19 @@ pub use weights::WeightInfo;
 #[frame_support::pallet]
 pub mod pallet {
     use super::*;
-    use crate::types::{
-        AccountIdOf, Ancestors, AnchoredHeadOf, ConsistencyPath, DagInfoOf, HeaderBytes, InclusionPath, OperatorsOf,
-        RecordOf, VerifiedBlockOf,
+    use crate::{
+        possession::{Answer, PerChallenge},
+        types::{
+            AccountIdOf, Ancestors, AnchoredHeadOf, ConsistencyPath, DagInfoOf, EvidenceOf, FaultOf, HeaderBytes,
+            InclusionPath, OpenChallengeOf, OperatorsOf, RecordOf, RemovedRangeOf, StakeInfoOf, VerifiedBlockOf,
+        },
     };
     use alloc::vec::Vec;
     use frame_support::{
         pallet_prelude::*,
+        parameter_types,
         traits::{
-            ConstU32, ConstU64,
+            ConstU32, ConstU64, Randomness,
             fungible::{Inspect, Mutate, MutateHold},
         },
     };
@@ -105,10 +126,13 @@ pub mod pallet {
     use pakit_primitives::{
         BlockHash, Head, Header,
         chain::{AnchoredHead, DepositSubject, VerifyError, verify_extension},
+        fraud::FaultKind,
         hasher::Digest,
         header::hash_header_bytes,
         heads,
+        possession::{ChallengeNumber, RangeNumber},
     };
+    use sp_runtime::Perbill;
 
     /// The in-code storage version.
     pub const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
@@ -122,7 +146,17 @@ pub mod pallet {
         use super::*;
         use frame_support::derive_impl;
 
-        /// For tests: a deposit of 100 for a DAG, 10 for each operator, 20 for a record; 8 operators; no weights measured.
+        parameter_types! {
+            /// A tenth of the stake for each missed challenge.
+            pub const TestMissSlash: Perbill = Perbill::from_percent(10);
+            /// Half of the stake for a fault.
+            pub const TestFaultSlash: Perbill = Perbill::from_percent(50);
+            /// A fifth of what is slashed.
+            pub const TestReporterShare: Perbill = Perbill::from_percent(20);
+        }
+
+        /// For tests: a deposit of 100 for a DAG, 10 for each operator, 20 for a record, 5 for a removed range; 8 operators; 4
+        /// challenges each 20 blocks, answered within 5; no weights measured.
         pub struct TestDefaultConfig;
 
         #[derive_impl(frame_system::config_preludes::TestDefaultConfig, no_aggregated_types)]
@@ -136,6 +170,19 @@ pub mod pallet {
             type OperatorDeposit = ConstU64<10>;
             type RecordDeposit = ConstU64<20>;
             type MaxOperators = ConstU32<8>;
+            type OnChallengeOutcome = ();
+            type StakeMin = ConstU64<1_000>;
+            type RemovalDeposit = ConstU64<5>;
+            type ChallengePeriod = ConstU64<20>;
+            type ChallengesPerRound = ConstU32<4>;
+            type DrawDelay = ConstU64<5>;
+            type ResponseDeadline = ConstU32<5>;
+            type FraudWindow = ConstU64<10>;
+            type UnbondingPeriod = ConstU64<50>;
+            type MissSlash = TestMissSlash;
+            type FaultSlash = TestFaultSlash;
+            type ReporterShare = TestReporterShare;
+            type DagsPerBlock = ConstU32<4>;
             type WeightInfo = ();
         }
     }
@@ -173,7 +220,77 @@ pub mod pallet {
         #[pallet::constant]
         type MaxOperators: Get<u32>;
 
-        /// Weights of the calls.
+        /// From where challenges are drawn. A stake is as safe as this is: docs/possession.md tells which sources will do, and
+        /// why the hash of the parent block will not.
+        #[pallet::no_default]
+        type Randomness: Randomness<Self::Hash, BlockNumberFor<Self>>;
+
+        /// Is told how each round of challenges ended.
+        #[pallet::no_default_bounds]
+        type OnChallengeOutcome: OnChallengeOutcome<AccountIdOf<Self>, BalanceOf<Self>>;
+
+        /// Least stake with which a DAG is challenged.
+        #[pallet::constant]
+        #[pallet::no_default_bounds]
+        type StakeMin: Get<BalanceOf<Self>>;
+
+        /// Held of the owner, for good, for each range that is declared removed: an entry of about 110 bytes.
+        #[pallet::constant]
+        #[pallet::no_default_bounds]
+        type RemovalDeposit: Get<BalanceOf<Self>>;
+
+        /// Blocks from one round of a DAG to the next, and until a declared removal is effective.
+        #[pallet::constant]
+        #[pallet::no_default_bounds]
+        type ChallengePeriod: Get<BlockNumberFor<Self>>;
+
+        /// Challenges in a round: 4 to 16. Each of them weighs on every staked DAG.
+        #[pallet::constant]
+        type ChallengesPerRound: Get<u32>;
+
+        /// Blocks after which the randomness has become new at the latest, when all is well: an epoch, for BABE's.
+        #[pallet::constant]
+        #[pallet::no_default_bounds]
+        type DrawDelay: Get<BlockNumberFor<Self>>;
+
+        /// Blocks with room for an answer until it is too late for one. Long enough that an honest author is among them, and
+        /// that somebody wakes up.
+        #[pallet::constant]
+        type ResponseDeadline: Get<u32>;
+
+        /// Blocks in which a fault of what a stake stands behind can still be found.
+        #[pallet::constant]
+        #[pallet::no_default_bounds]
+        type FraudWindow: Get<BlockNumberFor<Self>>;
+
+        /// Blocks from the unbonding of a stake to its withdrawal: more than `DrawDelay`, `ResponseDeadline` and `FraudWindow`
+        /// together. Rounds go on as long.
+        #[pallet::constant]
+        #[pallet::no_default_bounds]
+        type UnbondingPeriod: Get<BlockNumberFor<Self>>;
+
+        /// The part of a stake that each missed challenge costs.
+        #[pallet::constant]
+        #[pallet::no_default_bounds]
+        type MissSlash: Get<Perbill>;
+
+        /// The part of a stake that a fault of the log costs.
+        #[pallet::constant]
+        #[pallet::no_default_bounds]
+        type FaultSlash: Get<Perbill>;
+
+        /// The part of what is slashed that goes to the one who reported it. Less than all of it: else who is to be slashed
+        /// would report it and lose nothing.
+        #[pallet::constant]
+        #[pallet::no_default_bounds]
+        type ReporterShare: Get<Perbill>;
+
+        /// Most staked DAGs that are looked at in a block. With n of them, each is looked at every n / this blocks; that is to
+        /// be shorter than `ChallengePeriod`.
+        #[pallet::constant]
+        type DagsPerBlock: Get<u32>;
+
+        /// Weights of the calls and hooks.
         type WeightInfo: WeightInfo;
     }
 
@@ -186,6 +303,12 @@ pub mod pallet {
         /// For records of proved blocks.
         #[codec(index = 1)]
         Record,
+        /// A stake behind a DAG.
+        #[codec(index = 2)]
+        Stake,
+        /// For ranges that were declared removed.
+        #[codec(index = 3)]
+        Removal,
     }
 
     #[pallet::event]
@@ -315,6 +438,118 @@ pub mod pallet {
             /// Who proved it.
             by: T::AccountId,
         },
+        /// A stake was put behind a DAG, or added to.
+        #[codec(index = 11)]
+        Staked {
+            /// The DAG.
+            dag: DagId,
+            /// Whose stake it is.
+            staker: T::AccountId,
+            /// What was added.
+            amount: BalanceOf<T>,
+            /// What it is now.
+            total: BalanceOf<T>,
+        },
+        /// A stake is being unbonded. Challenges go on until it can be withdrawn.
+        #[codec(index = 12)]
+        UnbondingBegun {
+            /// The DAG.
+            dag: DagId,
+            /// From which block on the stake can be withdrawn, unless challenges are open.
+            withdrawable_at: BlockNumberFor<T>,
+        },
+        /// A stake was withdrawn. Nothing is promised of the DAG's data any more.
+        #[codec(index = 13)]
+        StakeWithdrawn {
+            /// The DAG.
+            dag: DagId,
+            /// Whose stake it was.
+            staker: T::AccountId,
+            /// What came back.
+            released: BalanceOf<T>,
+        },
+        /// A round began: its challenges will be drawn from this head, whatever is anchored since.
+        #[codec(index = 14)]
+        HeadFrozen {
+            /// The DAG.
+            dag: DagId,
+            /// The head.
+            head: Head,
+            /// Slices under it.
+            slices: u64,
+        },
+        /// Challenges were drawn.
+        #[codec(index = 15)]
+        ChallengesDrawn {
+            /// The DAG.
+            dag: DagId,
+            /// Number of the first; the others follow.
+            first: ChallengeNumber,
+            /// The slice that each asks for, counted over all under the head.
+            positions: PerChallenge<u64>,
+            /// It is too late when [`BlocksWithRoom`] is as much.
+            due: u64,
+        },
+        /// A challenge was answered.
+        #[codec(index = 16)]
+        ChallengeAnswered {
+            /// The DAG.
+            dag: DagId,
+            /// The challenge.
+            challenge: ChallengeNumber,
+            /// What was asked for.
+            position: u64,
+            /// The block that holds it.
+            leaf_index: u64,
+            /// Whether the content was declared removed, and not shown.
+            declared: bool,
+        },
+        /// The deadline of a round is over and these challenges were not answered.
+        #[codec(index = 17)]
+        ChallengeMissed {
+            /// The DAG.
+            dag: DagId,
+            /// The challenges.
+            challenges: PerChallenge<ChallengeNumber>,
+            /// What was taken from the stake.
+            slashed: BalanceOf<T>,
+            /// The reporter's part of that; the rest was burned.
+            rewarded: BalanceOf<T>,
+            /// Who reported it before the chain saw by itself.
+            reporter: Option<T::AccountId>,
+        },
+        /// An owner declared that the contents of these blocks were let go.
+        #[codec(index = 18)]
+        RemovalDeclared {
+            /// The DAG.
+            dag: DagId,
+            /// Number of the range within the DAG.
+            range: RangeNumber,
+            /// The first leaf.
+            first: u64,
+            /// The last leaf, itself removed.
+            last: u64,
+            /// It answers challenges of rounds that begin in this block or later.
+            effective_at: BlockNumberFor<T>,
+        },
+        /// A log was shown to break the rules, by this evidence.
+        #[codec(index = 19)]
+        FaultReported {
+            /// The DAG.
+            dag: DagId,
+            /// The anchor under whose head the evidence stands.
+            anchor: AnchorNumber,
+            /// Which rule is broken.
+            kind: FaultKind,
+            /// What shows it.
+            evidence: EvidenceOf,
+            /// What was taken from the stake.
+            slashed: BalanceOf<T>,
+            /// The reporter's part of that; the rest was burned.
+            rewarded: BalanceOf<T>,
+            /// Who reported it.
+            reporter: T::AccountId,
+        },
     }
 
     /// Why a call was refused. Variants are appended only: a program of an older version names them by their index.
@@ -420,6 +655,52 @@ pub mod pallet {
         TimestampRising,
         /// The lineage does not end at the DAG's genesis.
         LineageNotGenesis,
+        /// There is no stake behind the DAG.
+        NotStaked,
+        /// The stake would be less than the least stake.
+        StakeTooSmall,
+        /// The stake behind the DAG is another account's.
+        StakeOfAnother,
+        /// The stake is being unbonded.
+        Unbonding,
+        /// The stake is not being unbonded.
+        NotUnbonding,
+        /// The unbonding of the stake is not over.
+        StillUnbonding,
+        /// Challenges of the DAG are open, or will be as soon as they are drawn.
+        ChallengesOpen,
+        /// The DAG's log was shown to break the rules.
+        DagFaulty,
+        /// The DAG has no such challenge open.
+        UnknownChallenge,
+        /// The challenge was answered before.
+        AlreadyAnswered,
+        /// The deadline of the challenge is over.
+        ResponseTooLate,
+        /// The deadline of the challenges is not over.
+        DeadlineNotOver,
+        /// The block does not hold the slice that was drawn.
+        PositionNotInBlock,
+        /// The slice is shorter or longer than its place demands.
+        WrongSliceLength,
+        /// The slice has more or fewer siblings than its place demands.
+        WrongSiblingCount,
+        /// The slice is not part of the block's content.
+        SliceMismatch,
+        /// The range ends before it begins.
+        EmptyRange,
+        /// All numbers of ranges of the DAG are used up.
+        RangesExhausted,
+        /// The DAG has no declared range of that number.
+        UnknownRange,
+        /// The range was not effective when the head was frozen.
+        RangeNotEffective,
+        /// The block is not in the range.
+        NotInRange,
+        /// The two headers are not those of neighbours.
+        NotNeighbours,
+        /// The evidence shows nothing that is against the rules.
+        WellFormed,
     }
 
     /// The number of the next DAG, and so the count of all. Numbers are never used again, as a DAG's number is part of its
@@ -449,8 +730,45 @@ pub mod pallet {
         RecordOf<T>,
     >;
 
+    /// The stakes behind DAGs, each with its round of challenges. Goes when it is withdrawn.
+    #[pallet::storage]
+    pub type Stakes<T: Config> = StorageMap<_, Twox64Concat, DagId, Stake<T>>;
+
+    /// The staked DAG at which the hook left off; none when it begins from the beginning.
+    #[pallet::storage]
+    pub type NextVisit<T: Config> = StorageValue<_, DagId, OptionQuery>;
+
+    /// The number of the next challenge, and so the count of all.
+    #[pallet::storage]
+    pub type NextChallenge<T: Config> = StorageValue<_, ChallengeNumber, ValueQuery>;
+
+    /// Blocks in which an answer would have found room, counted since the pallet has challenges: the clock of deadlines.
+    #[pallet::storage]
+    pub type BlocksWithRoom<T: Config> = StorageValue<_, u64, ValueQuery>;
+
+    /// Contents that were let go, by the number of the declaration. Stay for good, each with its deposit.
+    #[pallet::storage]
+    pub type RemovedRanges<T: Config> =
+        StorageDoubleMap<_, Twox64Concat, DagId, Twox64Concat, RangeNumber, RemovedRangeOf<T>>;
+
+    /// How many ranges of a DAG were declared removed.
+    #[pallet::storage]
+    pub type RemovedCount<T: Config> = StorageMap<_, Twox64Concat, DagId, RangeNumber, ValueQuery>;
+
+    /// DAGs whose logs were shown to break the rules, with the first report. Stay for good.
+    #[pallet::storage]
+    pub type Faults<T: Config> = StorageMap<_, Twox64Concat, DagId, FaultOf<T>>;
+
     #[pallet::hooks]
     impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
+        fn on_initialize(now: BlockNumberFor<T>) -> Weight {
+            Self::visit_dags(now)
+        }
+
+        fn on_idle(_now: BlockNumberFor<T>, remaining: Weight) -> Weight {
+            Self::count_room(remaining)
+        }
+
         fn integrity_test() {
             Self::assert_limits_fit();
         }
@@ -722,6 +1040,89 @@ pub mod pallet {
             });
             Ok(())
         }
+
+        /// Puts a stake behind a DAG, or adds to it. For the owner.
+        ///
+        /// From now on slices of the DAG are drawn at random, and whoever answers publishes them: 1 KiB each, plain as it was
+        /// put, to be read by all. An archive of confidential contents stores them encrypted, or does not stake.
+        #[pallet::call_index(9)]
+        #[pallet::weight(T::WeightInfo::stake())]
+        pub fn stake(origin: OriginFor<T>, dag: DagId, amount: BalanceOf<T>) -> DispatchResult {
+            Self::put_stake(ensure_signed(origin)?, dag, amount)
+        }
+
+        /// Begins the unbonding of all of a stake. For the staker, whoever owns the DAG by now.
+        ///
+        /// Challenges go on until it can be withdrawn. That cannot be taken back; the DAG can be staked anew afterwards.
+        #[pallet::call_index(10)]
+        #[pallet::weight(T::WeightInfo::unbond())]
+        pub fn unbond(origin: OriginFor<T>, dag: DagId) -> DispatchResult {
+            Self::unbond_stake(&ensure_signed(origin)?, dag)
+        }
+
+        /// Withdraws a stake, or what is left of it, once its unbonding is over and no challenge is open. For the staker.
+        #[pallet::call_index(11)]
+        #[pallet::weight(T::WeightInfo::withdraw_stake())]
+        pub fn withdraw_stake(origin: OriginFor<T>, dag: DagId) -> DispatchResult {
+            Self::withdraw_unbonded(ensure_signed(origin)?, dag)
+        }
+
+        /// Answers a challenge. Needs no signature and pays no fee, since it proves itself; operational, so that a block full
+        /// of other transactions has room for it.
+        ///
+        /// The block of `header` holds the slice that was drawn and is in the log at the head that was frozen, by
+        /// `inclusion`. `answer` is the slice with its siblings, or the number of a declared range that the block is in.
+        #[pallet::call_index(12)]
+        // An authorized transaction has nobody to pay a fee. With a signature the call is refused, and that must cost one: were it
+        // `Pays::No`, anybody could fill blocks with refused answers for nothing.
+        #[pallet::weight((Pallet::<T>::weight_of_response(inclusion, answer), DispatchClass::Operational))]
+        #[pallet::authorize(Self::authorize_response)]
+        #[pallet::weight_of_authorize(Pallet::<T>::weight_of_authorization(inclusion, answer))]
+        pub fn respond(
+            origin: OriginFor<T>,
+            dag: DagId,
+            challenge: ChallengeNumber,
+            header: HeaderBytes,
+            inclusion: InclusionPath,
+            answer: Answer,
+        ) -> DispatchResult {
+            ensure_authorized(origin)?;
+            Self::take_response(dag, challenge, &header, &inclusion, &answer)
+        }
+
+        /// Settles a round whose deadline is over, before the chain does so by itself. For anyone, who has the reporter's part
+        /// of what is slashed, unless it is the staker.
+        #[pallet::call_index(13)]
+        #[pallet::weight(T::WeightInfo::report_miss().saturating_add(T::OnChallengeOutcome::weight()))]
+        pub fn report_miss(origin: OriginFor<T>, dag: DagId) -> DispatchResult {
+            Self::report_missed(&ensure_signed(origin)?, dag)
+        }
+
+        /// Declares that the contents of these blocks, `first` to `last`, were let go. For the owner; visible for ever, with a
+        /// deposit that is held as long.
+        ///
+        /// After one period, a challenge that falls on them is answered by naming the range. What is drawn before is to be
+        /// shown; so an archive declares first and removes then.
+        #[pallet::call_index(14)]
+        #[pallet::weight(T::WeightInfo::declare_removed())]
+        pub fn declare_removed(origin: OriginFor<T>, dag: DagId, first: u64, last: u64) -> DispatchResult {
+            Self::declare_range(ensure_signed(origin)?, dag, first, last)
+        }
+
+        /// Shows that the log of a DAG breaks the rules, by evidence that stands under the head of a kept anchor. For anyone, who
+        /// has the reporter's part of what is slashed, unless it is the staker.
+        ///
+        /// The DAG is marked as faulty for good. A DAG is reported once.
+        #[pallet::call_index(15)]
+        #[pallet::weight(T::WeightInfo::report_block())]
+        pub fn report_block(
+            origin: OriginFor<T>,
+            dag: DagId,
+            anchor: AnchorNumber,
+            evidence: EvidenceOf,
+        ) -> DispatchResult {
+            Self::report_fault(ensure_signed(origin)?, dag, anchor, evidence)
+        }
     }
 
     #[pallet::view_functions]
@@ -776,6 +1177,26 @@ pub mod pallet {
         /// What would be held today for a DAG or a record.
         pub fn deposit_for(subject: DepositSubject) -> BalanceOf<T> {
             Self::price(subject)
+        }
+
+        /// The stake behind a DAG, and how its challenges went.
+        pub fn stake_behind(dag: DagId) -> Option<StakeInfoOf<T>> {
+            Self::stake_info(dag)
+        }
+
+        /// The challenges of a DAG that wait for an answer.
+        pub fn open_challenges(dag: DagId) -> Vec<OpenChallengeOf<T>> {
+            Self::challenges_of(dag)
+        }
+
+        /// A range of a DAG's leaves that was declared removed.
+        pub fn removed_range(dag: DagId, range: RangeNumber) -> Option<RemovedRangeOf<T>> {
+            RemovedRanges::<T>::get(dag, range)
+        }
+
+        /// What was shown to be wrong in a DAG's log.
+        pub fn fault(dag: DagId) -> Option<FaultOf<T>> {
+            Faults::<T>::get(dag)
         }
     }
 }

@@ -2,9 +2,16 @@
 
 #![allow(clippy::unwrap_used)]
 
-use crate as pallet_pakit;
-use frame_support::{derive_impl, parameter_types};
-use sp_runtime::BuildStorage;
+use crate::{self as pallet_pakit, OnChallengeOutcome, possession::RoundOutcome};
+use codec::Encode;
+use frame_support::{
+    derive_impl, parameter_types,
+    traits::{Hooks, Randomness},
+    weights::Weight,
+};
+use sp_core::H256;
+use sp_io::hashing::blake2_256;
+use sp_runtime::{BuildStorage, Perbill};
 
 pub(crate) type AccountId = u64;
 
@@ -59,15 +66,76 @@ parameter_types! {
     pub static OperatorDeposit: u64 = 10;
     pub static RecordDeposit: u64 = 20;
     pub static MaxOperators: u32 = 8;
+    pub static ChallengesPerRound: u32 = 4;
+    pub static DagsPerBlock: u32 = 4;
+    pub static ResponseDeadline: u32 = 5;
+    pub static UnbondingPeriod: u64 = 50;
+    pub static ReporterShare: Perbill = Perbill::from_percent(20);
+    /// Since when the randomness of the mock is known.
+    pub static SeedKnownSince: u64 = 1;
+    /// What it is.
+    pub static Seed: u64 = 0;
+    /// Rounds that ended: the DAG, the staker, and how.
+    pub static Outcomes: Vec<(u32, AccountId, RoundOutcome<u64>)> = Vec::new();
+}
+
+/// What a test says it is.
+pub struct TestRandomness;
+
+impl Randomness<H256, u64> for TestRandomness {
+    fn random(subject: &[u8]) -> (H256, u64) {
+        (blake2_256(&(subject, Seed::get()).encode()).into(), SeedKnownSince::get())
+    }
+}
+
+/// Remembers what it is told.
+pub struct Witness;
+
+impl OnChallengeOutcome<AccountId, u64> for Witness {
+    fn on_challenge_outcome(dag: u32, staker: &AccountId, outcome: &RoundOutcome<u64>) {
+        Outcomes::mutate(|outcomes| outcomes.push((dag, *staker, *outcome)));
+    }
+
+    fn weight() -> Weight {
+        Weight::from_parts(1_000, 0)
+    }
 }
 
 #[derive_impl(pallet_pakit::config_preludes::TestDefaultConfig)]
 impl pallet_pakit::Config for Test {
+    type ChallengesPerRound = ChallengesPerRound;
     type Currency = Balances;
     type DagDeposit = DagDeposit;
+    type DagsPerBlock = DagsPerBlock;
     type MaxOperators = MaxOperators;
+    type OnChallengeOutcome = Witness;
     type OperatorDeposit = OperatorDeposit;
+    type Randomness = TestRandomness;
     type RecordDeposit = RecordDeposit;
+    type ReporterShare = ReporterShare;
+    type ResponseDeadline = ResponseDeadline;
+    type UnbondingPeriod = UnbondingPeriod;
+}
+
+/// Ends the block and begins the next one.
+pub(crate) fn next_block() {
+    let now = System::block_number();
+    Pakit::on_idle(now, Weight::MAX);
+    System::set_block_consumed_resources(Weight::zero(), 0);
+    System::set_block_number(now + 1);
+    Pakit::on_initialize(now + 1);
+}
+
+/// Ends a block that has no room left for an answer, and begins the next one.
+pub(crate) fn next_block_after_a_full_one() {
+    System::set_block_consumed_resources(Weight::zero(), u32::MAX as usize);
+    next_block();
+}
+
+/// Randomness that nobody knew before this block.
+pub(crate) fn renew_seed() {
+    SeedKnownSince::set(System::block_number());
+    Seed::mutate(|seed| *seed += 1);
 }
 
 pub(crate) fn new_test_ext() -> sp_io::TestExternalities {

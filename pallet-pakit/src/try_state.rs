@@ -1,7 +1,9 @@
 //! What holds of the pallet's state after every block.
 
 use crate::{
-    AnchoredHeads, Config, Dag, Dags, HoldReason, NextDagId, Pallet, PendingTransfers, Records,
+    AnchoredHeads, Config, Dag, Dags, Faults, HoldReason, NextChallenge, NextDagId, Pallet, PendingTransfers, Records,
+    RemovedCount, RemovedRanges, Stake, Stakes,
+    possession::{Drawn, Round},
     types::{AccountIdOf, BalanceOf, RecordOf},
 };
 use alloc::{collections::BTreeMap, vec::Vec};
@@ -33,6 +35,22 @@ impl<T: Config> Pallet<T> {
         for ((dag, block_hash, depositor), record) in Records::<T>::iter() {
             check_record::<T>(dag, &block_hash, &depositor, &record)?;
         }
+        for (dag, stake) in Stakes::<T>::iter() {
+            check_stake::<T>(dag, &stake)?;
+        }
+        for (dag, count) in RemovedCount::<T>::iter() {
+            let declared = RemovedRanges::<T>::iter_prefix(dag).count();
+            ensure!(u32::try_from(declared) == Ok(count), "the count of declared ranges is not that of the ranges");
+        }
+        check_removed_ranges::<T>()?;
+        for (dag, fault) in Faults::<T>::iter() {
+            let stored = Dags::<T>::get(dag).ok_or("a fault is of no DAG")?;
+            ensure!(fault.head.size <= stored.latest.size, "a fault is of a head that was never anchored");
+        }
+        let held_for_stakes = Stakes::<T>::iter_values().map(|stake| (stake.staker, stake.amount));
+        Self::check_holds(HoldReason::Stake, held_for_stakes)?;
+        let held_for_ranges = RemovedRanges::<T>::iter_values().map(|range| (range.declared_by, range.deposit));
+        Self::check_holds(HoldReason::Removal, held_for_ranges)?;
         Self::check_holds(HoldReason::Dag, Dags::<T>::iter_values().map(|stored| (stored.owner, stored.deposit)))?;
         Self::check_holds(
             HoldReason::Record,
@@ -125,6 +143,35 @@ fn check_kept_heads<T: Config>(dag: DagId, stored: &Dag<T>) -> Checked {
             ensure!(anchored.head == stored.latest, "the latest head is not that of the latest anchor");
         }
         earlier = Some((anchored.head.size, anchored.block_number));
+    }
+    Ok(())
+}
+
+/// A stake says of its DAG what is so, and its round is one that could have been frozen and drawn.
+fn check_stake<T: Config>(dag: DagId, stake: &Stake<T>) -> Checked {
+    let stored = Dags::<T>::get(dag).ok_or("a stake is behind no DAG")?;
+    let now = frame_system::Pallet::<T>::block_number();
+    ensure!(stake.faulty == Faults::<T>::contains_key(dag), "a stake does not know whether its DAG is faulty");
+    ensure!(stake.unbonding_since.is_none_or(|since| since <= now), "an unbonding began in the future");
+    let Some(Round { head, slices, frozen_at, drawn }) = &stake.round else { return Ok(()) };
+    ensure!(head.size <= stored.latest.size, "a head was frozen that was never anchored");
+    ensure!(*slices >= head.size, "a frozen head has fewer slices than blocks");
+    ensure!(*frozen_at <= now, "a head was frozen in the future");
+    let Some(Drawn { first, draws, .. }) = drawn else { return Ok(()) };
+    ensure!(draws.iter().any(|draw| !draw.answered), "a round goes on of which all challenges are answered");
+    ensure!(draws.iter().all(|draw| draw.position < *slices), "a position was drawn beyond the frozen head");
+    let next = first.saturating_add(draws.len() as u64);
+    ensure!(next <= NextChallenge::<T>::get(), "a challenge has a number that was not given out");
+    Ok(())
+}
+
+/// Ranges have numbers without gaps, and lie in logs.
+fn check_removed_ranges<T: Config>() -> Checked {
+    for (dag, number, range) in RemovedRanges::<T>::iter() {
+        let stored = Dags::<T>::get(dag).ok_or("a declared range is of no DAG")?;
+        ensure!(number < RemovedCount::<T>::get(dag), "a declared range has a number that was not given out");
+        ensure!(range.first <= range.last, "a declared range is empty");
+        ensure!(range.last < stored.latest.size, "a declared range lies beyond the log");
     }
     Ok(())
 }

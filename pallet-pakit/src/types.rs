@@ -10,10 +10,12 @@ use frame_system::pallet_prelude::BlockNumberFor;
 use pakit_primitives::{
     BlockHash, DagStorageProof, Head,
     chain::{AnchorNumber, AnchoredHead, DagId, DagInfo, Succession, VerifiedBlock},
+    fraud::{Evidence, LEAF_BYTES_MAX},
     hasher::Digest,
-    header::HEADER_BYTES_MAX,
+    header::{HEADER_BYTES_MAX, PARENTS_MAX},
     lineage::LINEAGE_HEADERS_MAX,
     log::{CONSISTENCY_PATH_MAX, INCLUSION_PATH_MAX},
+    possession::{Fault, OpenChallenge, RemovedRange, StakeInfo},
 };
 use scale_info::TypeInfo;
 
@@ -31,6 +33,16 @@ pub type AnchoredHeadOf<T> = AnchoredHead<BlockNumberFor<T>>;
 pub type DagInfoOf<T> = DagInfo<AccountIdOf<T>, BalanceOf<T>>;
 /// A block that was proved.
 pub type VerifiedBlockOf<T> = VerifiedBlock<BlockNumberFor<T>>;
+/// What is told of the stake behind a DAG.
+pub type StakeInfoOf<T> = StakeInfo<AccountIdOf<T>, BalanceOf<T>, BlockNumberFor<T>>;
+/// A challenge that waits for its answer.
+pub type OpenChallengeOf<T> = OpenChallenge<BlockNumberFor<T>>;
+/// Leaves whose contents were let go.
+pub type RemovedRangeOf<T> = RemovedRange<AccountIdOf<T>, BalanceOf<T>, BlockNumberFor<T>>;
+/// What was shown to be wrong in a log.
+pub type FaultOf<T> = Fault<BlockNumberFor<T>>;
+/// What shows it.
+pub type EvidenceOf = Evidence<LeafBytes, HeaderBytes, InclusionPath, ParentHeaders>;
 
 /// The bytes of one header.
 pub type HeaderBytes = BoundedVec<u8, ConstU32<{ HEADER_BYTES_MAX as u32 }>>;
@@ -40,6 +52,10 @@ pub type InclusionPath = BoundedVec<Digest, ConstU32<{ INCLUSION_PATH_MAX as u32
 pub type ConsistencyPath = BoundedVec<Digest, ConstU32<{ CONSISTENCY_PATH_MAX as u32 }>>;
 /// Headers from a block's parent to genesis.
 pub type Ancestors = BoundedVec<HeaderBytes, ConstU32<{ LINEAGE_HEADERS_MAX as u32 }>>;
+/// The bytes of a leaf that is no header.
+pub type LeafBytes = BoundedVec<u8, ConstU32<{ LEAF_BYTES_MAX as u32 }>>;
+/// Headers of all parents of a block.
+pub type ParentHeaders = BoundedVec<HeaderBytes, ConstU32<{ PARENTS_MAX as u32 }>>;
 
 /// A DAG as it is stored: all that the decision about an anchor needs, under one key.
 ///

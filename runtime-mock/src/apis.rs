@@ -12,6 +12,7 @@ use pakit_primitives::{
     BlockHash, DagStorageProof,
     chain::{AnchorNumber, AnchoredHead, DagId, DagInfo, DepositSubject, VerifiedBlock, VerifyError},
     hasher::Digest,
+    possession::{Fault, OpenChallenge, RangeNumber, RemovedRange, StakeInfo},
 };
 use pallet_transaction_payment::{FeeDetails, RuntimeDispatchInfo};
 use sp_api::impl_runtime_apis;
@@ -169,6 +170,7 @@ impl_runtime_apis! {
         }
     }
 
+    #[api_version(2)]
     impl pakit_runtime_api::PakitApi<Block, AccountId, Balance, BlockNumber> for Runtime {
         fn dag(dag: DagId) -> Option<DagInfo<AccountId, Balance>> {
             Pakit::dag(dag)
@@ -215,6 +217,22 @@ impl_runtime_apis! {
 
         fn deposit_for(subject: DepositSubject) -> Balance {
             Pakit::deposit_for(subject)
+        }
+
+        fn stake_behind(dag: DagId) -> Option<StakeInfo<AccountId, Balance, BlockNumber>> {
+            Pakit::stake_behind(dag)
+        }
+
+        fn open_challenges(dag: DagId) -> Vec<OpenChallenge<BlockNumber>> {
+            Pakit::open_challenges(dag)
+        }
+
+        fn removed_range(dag: DagId, range: RangeNumber) -> Option<RemovedRange<AccountId, Balance, BlockNumber>> {
+            Pakit::removed_range(dag, range)
+        }
+
+        fn fault(dag: DagId) -> Option<Fault<BlockNumber>> {
+            Pakit::fault(dag)
         }
     }
 

@@ -1,10 +1,11 @@
 //! How the runtime's pallets are configured.
 
+use codec::Encode;
 use frame_support::{
     derive_impl,
     dispatch::DispatchClass,
     parameter_types,
-    traits::{ConstU8, ConstU32, ConstU64, ConstU128, VariantCountOf},
+    traits::{ConstU8, ConstU32, ConstU64, ConstU128, Randomness, VariantCountOf},
     weights::{
         ConstantMultiplier, IdentityFee, Weight,
         constants::{ParityDbWeight, WEIGHT_REF_TIME_PER_SECOND},
@@ -12,12 +13,15 @@ use frame_support::{
 };
 use frame_system::limits::{BlockLength, BlockWeights};
 use pallet_transaction_payment::{ConstFeeMultiplier, FungibleAdapter, Multiplier};
-use sp_runtime::{Perbill, traits::One};
+use sp_runtime::{
+    Perbill,
+    traits::{Hash as _, One},
+};
 
 use crate::{
-    AccountId, BLOCK_HASH_COUNT, Balance, Balances, Block, EXISTENTIAL_DEPOSIT, Hash, MICRO_UNIT, MILLI_UNIT, Nonce,
-    PalletInfo, Runtime, RuntimeCall, RuntimeEvent, RuntimeFreezeReason, RuntimeHoldReason, RuntimeOrigin, RuntimeTask,
-    SS58_PREFIX, System, VERSION,
+    AccountId, BLOCK_HASH_COUNT, Balance, Balances, Block, BlockNumber, EXISTENTIAL_DEPOSIT, Hash, Hashing, MICRO_UNIT,
+    MILLI_UNIT, Nonce, PalletInfo, Runtime, RuntimeCall, RuntimeEvent, RuntimeFreezeReason, RuntimeHoldReason,
+    RuntimeOrigin, RuntimeTask, SS58_PREFIX, System, UNIT, VERSION,
 };
 
 /// The largest block, and the largest proof of its storage reads, in bytes.
@@ -106,13 +110,52 @@ const fn deposit(items: Balance, bytes: Balance) -> Balance {
     items * ITEM_DEPOSIT + bytes * BYTE_DEPOSIT
 }
 
+parameter_types! {
+    /// Of a stake, for each missed challenge.
+    pub const MissSlash: Perbill = Perbill::from_percent(5);
+    /// Of a stake, for a fault of the log.
+    pub const FaultSlash: Perbill = Perbill::from_percent(50);
+    /// Of what is slashed.
+    pub const ReporterShare: Perbill = Perbill::from_percent(20);
+}
+
+/// The hash of the parent block, which its author chooses.
+///
+/// Whoever makes blocks can make many and publish the one that draws what suits them, at no cost. That is no harm on a chain
+/// for development, where one trusted node makes all of them, at any pace, and it needs nothing but a block: no epoch, no
+/// session, no other pallet. Anywhere else challenges are drawn from randomness that nobody chooses, which docs/possession.md
+/// names.
+pub struct ParentHash;
+
+impl Randomness<Hash, BlockNumber> for ParentHash {
+    fn random(subject: &[u8]) -> (Hash, BlockNumber) {
+        let parent = System::block_number().saturating_sub(1);
+        ((subject, System::parent_hash()).using_encoded(Hashing::hash), parent)
+    }
+}
+
 impl pallet_pakit::Config for Runtime {
+    // Short, so that a chain for development shows within minutes what takes days elsewhere.
+    type ChallengePeriod = ConstU32<20>;
+    type ChallengesPerRound = ConstU32<4>;
     type Currency = Balances;
     // Its entry, and the heads that are kept of a million anchors.
     type DagDeposit = ConstU128<{ deposit(150, 15_000) }>;
+    type DagsPerBlock = ConstU32<16>;
+    type DrawDelay = ConstU32<2>;
+    type FaultSlash = FaultSlash;
+    type FraudWindow = ConstU32<100>;
     type MaxOperators = ConstU32<16>;
+    type MissSlash = MissSlash;
+    type OnChallengeOutcome = ();
     type OperatorDeposit = ConstU128<{ deposit(0, 32) }>;
+    type Randomness = ParentHash;
     type RecordDeposit = ConstU128<{ deposit(1, 350) }>;
+    type RemovalDeposit = ConstU128<{ deposit(1, 110) }>;
+    type ReporterShare = ReporterShare;
+    type ResponseDeadline = ConstU32<10>;
     type RuntimeHoldReason = RuntimeHoldReason;
+    type StakeMin = ConstU128<{ 10 * UNIT }>;
+    type UnbondingPeriod = ConstU32<200>;
     type WeightInfo = pallet_pakit::weights::SubstrateWeight<Runtime>;
 }

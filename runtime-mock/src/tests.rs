@@ -18,6 +18,8 @@ use crate::{
     TxExtension, UNIT, genesis_presets,
 };
 
+mod possession;
+
 /// The state that a preset describes, built the way a node builds it: by the runtime API, from JSON.
 fn chain_of(preset: &str) -> TestExternalities {
     let mut chain = TestExternalities::default();

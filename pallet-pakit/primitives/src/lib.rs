@@ -13,6 +13,8 @@
 //! | [`slice`](mod@slice) | is this 1 KiB part of that content? |
 //! | [`heads`] | which of its past heads a chain still keeps |
 //! | [`record`] | what a chain keeps of one proved block |
+//! | [`possession`] | which slice a challenge asks for, and what answers it |
+//! | [`fraud`] | what shows that a log breaks the rules |
 //! | [`chain`] | what a chain keeps of a DAG, answers about it, and checks before it accepts an anchor |
 //!
 //! Three rules hold everywhere. Counts and roots come from trusted state and never from a proof. All bounds and lengths are
@@ -24,12 +26,14 @@
 extern crate alloc;
 
 pub mod chain;
+pub mod fraud;
 pub mod hasher;
 pub mod header;
 pub mod heads;
 pub mod id;
 pub mod lineage;
 pub mod log;
+pub mod possession;
 pub mod record;
 pub mod slice;
 

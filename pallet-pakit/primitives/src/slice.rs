@@ -11,6 +11,8 @@ use crate::{
 
 /// Bytes of a slice; the last one of a content may be shorter.
 pub const SLICE_BYTES: u64 = 1024;
+/// Most siblings of a slice: contents are below 2^53 bytes, so they have at most 2^43 slices.
+pub const SLICE_SIBLINGS_MAX: usize = 43;
 
 /// Number of slices of a content: max(1, ceil(size / 1024)).
 pub const fn slice_count(original_size: u64) -> u64 {
@@ -42,6 +44,23 @@ pub enum SliceError {
     Mismatch,
 }
 
+/// Refuses a slice and siblings that cannot be those of slice `index`, without computing a hash.
+pub fn check_slice_shape(
+    original_size: u64,
+    index: u64,
+    slice_bytes: usize,
+    siblings: usize,
+) -> Result<(), SliceError> {
+    let length = slice_len(original_size, index).ok_or(SliceError::IndexOutOfRange)?;
+    if slice_bytes as u64 != length {
+        return Err(SliceError::WrongSliceLength);
+    }
+    if siblings != inclusion_path_len(index, slice_count(original_size)).unwrap_or(usize::MAX) {
+        return Err(SliceError::WrongSiblingCount);
+    }
+    Ok(())
+}
+
 /// Verifies that `slice` is slice `index` of the content with `content_hash` and `original_size` bytes.
 ///
 /// `siblings` are BLAKE3 chaining values from the slice upwards. The proof shows nothing about `original_size`, which
@@ -53,15 +72,8 @@ pub fn verify_slice<H: Hasher>(
     slice: &[u8],
     siblings: &[Digest],
 ) -> Result<(), SliceError> {
-    let length = slice_len(original_size, index).ok_or(SliceError::IndexOutOfRange)?;
-    if slice.len() as u64 != length {
-        return Err(SliceError::WrongSliceLength);
-    }
-    let count = slice_count(original_size);
-    if siblings.len() != inclusion_path_len(index, count).unwrap_or(usize::MAX) {
-        return Err(SliceError::WrongSiblingCount);
-    }
-    if slice_root::<H>(index, count, slice, siblings) == *content_hash.as_bytes() {
+    check_slice_shape(original_size, index, slice.len(), siblings.len())?;
+    if slice_root::<H>(index, slice_count(original_size), slice, siblings) == *content_hash.as_bytes() {
         Ok(())
     } else {
         Err(SliceError::Mismatch)

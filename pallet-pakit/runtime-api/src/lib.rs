@@ -13,10 +13,12 @@ use pakit_primitives::{
     BlockHash, DagStorageProof,
     chain::{AnchorNumber, AnchoredHead, DagId, DagInfo, DepositSubject, VerifiedBlock, VerifyError},
     hasher::Digest,
+    possession::{Fault, OpenChallenge, RangeNumber, RemovedRange, StakeInfo},
 };
 
 sp_api::decl_runtime_apis! {
-    /// Reads DAGs, anchored heads and records, and verifies proofs against anchored heads.
+    /// Reads DAGs, anchored heads and records, and verifies proofs against anchored heads. Version 2 adds stakes, challenges,
+    /// declared removals and faults.
     #[api_version(1)]
     pub trait PakitApi<AccountId, Balance, BlockNumber>
     where
@@ -63,5 +65,21 @@ sp_api::decl_runtime_apis! {
 
         /// What would be held today for a DAG or a record.
         fn deposit_for(subject: DepositSubject) -> Balance;
+
+        /// The stake behind a DAG, and how its challenges went.
+        #[api_version(2)]
+        fn stake_behind(dag: DagId) -> Option<StakeInfo<AccountId, Balance, BlockNumber>>;
+
+        /// The challenges of a DAG that wait for an answer; at most 16.
+        #[api_version(2)]
+        fn open_challenges(dag: DagId) -> Vec<OpenChallenge<BlockNumber>>;
+
+        /// A range of a DAG's leaves whose contents were declared removed; ranges are numbered from 0.
+        #[api_version(2)]
+        fn removed_range(dag: DagId, range: RangeNumber) -> Option<RemovedRange<AccountId, Balance, BlockNumber>>;
+
+        /// What was shown to be wrong in a DAG's log.
+        #[api_version(2)]
+        fn fault(dag: DagId) -> Option<Fault<BlockNumber>>;
     }
 }

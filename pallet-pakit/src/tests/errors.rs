@@ -3,9 +3,10 @@
 use super::*;
 use crate::{
     AnchoredHeads, Dags, NextDagId,
+    possession::Answer,
     types::{Ancestors, HeaderBytes},
 };
-use pakit_primitives::{Head, Header, Parent, Parents};
+use pakit_primitives::{Head, Header, Parent, Parents, fraud::Evidence};
 use scale_info::{TypeDef, TypeInfo};
 use sp_runtime::traits::Dispatchable;
 use std::collections::BTreeSet;
@@ -13,9 +14,9 @@ use std::collections::BTreeSet;
 /// What spoils something good.
 type Edit<Subject> = fn(&mut Subject);
 /// Names of the errors that were seen.
-type Seen = BTreeSet<&'static str>;
+pub(super) type Seen = BTreeSet<&'static str>;
 
-fn refuse(seen: &mut Seen, error: Error<Test>, call: impl FnOnce() -> DispatchResult) {
+pub(super) fn refuse(seen: &mut Seen, error: Error<Test>, call: impl FnOnce() -> DispatchResult) {
     seen.insert(error.as_str());
     assert_noop!(call(), error);
 }
@@ -36,6 +37,8 @@ fn every_error_is_given_by_some_call() {
     for cases in [dag_cases, owner_cases, anchor_cases, record_cases, header_cases, position_cases, lineage_cases] {
         cases(&mut seen);
     }
+    possession::refusals::all(&mut seen);
+    fraud::refusals(&mut seen);
     let TypeDef::Variant(variants) = Error::<Test>::type_info().type_def else { panic!("an error is an enum") };
     let declared: Seen = variants.variants.iter().map(|variant| variant.name).collect();
     assert_eq!(declared.difference(&seen).collect::<Vec<_>>(), Vec::<&&str>::new(), "not given by any call");
@@ -284,6 +287,27 @@ fn calls_without_a_signer_are_refused() {
                 crate::Call::accept_ownership { dag: DAG },
                 crate::Call::retire_dag { dag: DAG },
                 crate::Call::remove_record { dag: DAG, block_hash: archive.block_hash(5) },
+                crate::Call::stake { dag: DAG, amount: 5_000 },
+                crate::Call::unbond { dag: DAG },
+                crate::Call::withdraw_stake { dag: DAG },
+                crate::Call::report_miss { dag: DAG },
+                crate::Call::declare_removed { dag: DAG, first: 1, last: 2 },
+                crate::Call::report_block {
+                    dag: DAG,
+                    anchor: 2,
+                    evidence: Evidence::OtherIndex {
+                        leaf_index: 5,
+                        header: header.clone(),
+                        inclusion: inclusion.clone(),
+                    },
+                },
+                crate::Call::respond {
+                    dag: DAG,
+                    challenge: 0,
+                    header: header.clone(),
+                    inclusion: inclusion.clone(),
+                    answer: Answer::Removed { range: 0 },
+                },
                 crate::Call::set_operators { dag: DAG, operators: Default::default() },
                 crate::Call::transfer_ownership { dag: DAG, new_owner: None },
                 crate::Call::record_proof { dag: DAG, anchor: 2, header: header.clone(), inclusion: inclusion.clone() },

@@ -1,10 +1,13 @@
 //! What programs of another version rely on: indices, names and bytes. A change here breaks them.
 
 use super::*;
-use crate::{Call, Dag, Dags, Records, Succession};
+use crate::{
+    Call, Dag, Dags, Records, Stake, Succession,
+    possession::{Answer, Draw, Drawn, Round},
+};
 use codec::Encode;
 use frame_support::traits::{PalletInfoAccess, StorageInfoTrait};
-use pakit_primitives::{BlockHash, Head, LogRoot};
+use pakit_primitives::{BlockHash, Head, LogRoot, possession::Tally};
 use scale_info::{TypeDef, TypeInfo};
 use sp_core::hexdisplay::HexDisplay;
 
@@ -31,6 +34,13 @@ fn calls_have_the_indices_they_always_had() {
             "accept_ownership",
             "retire_dag",
             "verify_lineage",
+            "stake",
+            "unbond",
+            "withdraw_stake",
+            "respond",
+            "report_miss",
+            "declare_removed",
+            "report_block",
         ]
     );
 }
@@ -51,13 +61,22 @@ fn events_have_the_indices_they_always_had() {
             "OwnershipTransferred",
             "DagRetired",
             "LineageVerified",
+            "Staked",
+            "UnbondingBegun",
+            "StakeWithdrawn",
+            "HeadFrozen",
+            "ChallengesDrawn",
+            "ChallengeAnswered",
+            "ChallengeMissed",
+            "RemovalDeclared",
+            "FaultReported",
         ]
     );
 }
 
 #[test]
 fn hold_reasons_have_the_indices_they_always_had() {
-    assert_eq!(variants::<HoldReason>(), ["Dag", "Record"]);
+    assert_eq!(variants::<HoldReason>(), ["Dag", "Record", "Stake", "Removal"]);
 }
 
 #[test]
@@ -115,6 +134,29 @@ fn errors_have_the_indices_they_always_had() {
             "DepthNotFalling",
             "TimestampRising",
             "LineageNotGenesis",
+            "NotStaked",
+            "StakeTooSmall",
+            "StakeOfAnother",
+            "Unbonding",
+            "NotUnbonding",
+            "StillUnbonding",
+            "ChallengesOpen",
+            "DagFaulty",
+            "UnknownChallenge",
+            "AlreadyAnswered",
+            "ResponseTooLate",
+            "DeadlineNotOver",
+            "PositionNotInBlock",
+            "WrongSliceLength",
+            "WrongSiblingCount",
+            "SliceMismatch",
+            "EmptyRange",
+            "RangesExhausted",
+            "UnknownRange",
+            "RangeNotEffective",
+            "NotInRange",
+            "NotNeighbours",
+            "WellFormed",
         ]
     );
 }
@@ -154,6 +196,57 @@ fn a_stored_dag_has_the_bytes_it_always_had() {
 }
 
 #[test]
+fn a_stored_stake_has_the_bytes_it_always_had() {
+    let draws = vec![Draw { position: 3, answered: true }, Draw { position: 4, answered: false }];
+    let round = Round {
+        head: Head { size: 9, root: LogRoot::new([0xcc; 32]) },
+        slices: 12,
+        frozen_at: 77,
+        drawn: Some(Drawn { first: 5, due: 8, draws: draws.try_into().unwrap() }),
+    };
+    let stored = Stake::<Test> {
+        staker: 1,
+        amount: 5_000,
+        unbonding_since: Some(60),
+        next_round_at: 97,
+        faulty: true,
+        tally: Tally { answered: 10, declared: 11, missed: 12 },
+        round: Some(round),
+    };
+    let expected = [
+        "0100000000000000",
+        "8813000000000000",
+        "013c00000000000000",
+        "6100000000000000",
+        "01",
+        "0a00000000000000",
+        "0b00000000000000",
+        "0c00000000000000",
+        "01",
+        "0900000000000000",
+        &"cc".repeat(32),
+        "0c00000000000000",
+        "4d00000000000000",
+        "01",
+        "0500000000000000",
+        "0800000000000000",
+        "08",
+        "030000000000000001",
+        "040000000000000000",
+    ]
+    .concat();
+    assert_eq!(HexDisplay::from(&stored.encode()).to_string(), expected);
+}
+
+#[test]
+fn answers_have_the_bytes_they_always_had() {
+    let slice = Answer::Slice { slice: vec![7, 8].try_into().unwrap(), siblings: vec![[0xaa; 32]].try_into().unwrap() };
+    let expected = ["00", "080708", "04", &"aa".repeat(32)].concat();
+    assert_eq!(HexDisplay::from(&slice.encode()).to_string(), expected);
+    assert_eq!(Answer::Removed { range: 5 }.encode(), [1, 5, 0, 0, 0]);
+}
+
+#[test]
 fn storage_items_have_the_names_and_sizes_they_always_had() {
     let infos = Pakit::storage_info();
     let told: Vec<(String, Option<u32>, Option<u32>)> = infos
@@ -169,6 +262,13 @@ fn storage_items_have_the_names_and_sizes_they_always_had() {
             item("AnchoredHeads", None, 88),
             item("PendingTransfers", None, 20),
             item("Records", None, 242),
+            item("Stakes", None, 289),
+            item("NextVisit", Some(1), 4),
+            item("NextChallenge", Some(1), 8),
+            item("BlocksWithRoom", Some(1), 8),
+            item("RemovedRanges", None, 64),
+            item("RemovedCount", None, 16),
+            item("Faults", None, 61),
         ]
     );
     assert_eq!((Pakit::name(), Pakit::index()), ("Pakit", 10));

@@ -1,12 +1,16 @@
 //! The state's invariants: that honest use keeps them, and that each one's breach is seen.
 
 use super::*;
-use crate::{AnchoredHeads, Dag, Dags, NextDagId, PendingTransfers, Records, types::RecordOf};
+use crate::{
+    AnchoredHeads, Dag, Dags, Faults, NextDagId, PendingTransfers, Records, RemovedCount, RemovedRanges, Stake, Stakes,
+    possession::{Drawn, Round},
+    types::{RecordOf, RemovedRangeOf},
+};
 use frame_support::traits::{
     fungible::MutateHold,
     tokens::{Fortitude::Force, Precision::Exact},
 };
-use pakit_primitives::chain::AnchoredHead;
+use pakit_primitives::{chain::AnchoredHead, fraud::FaultKind, possession::Fault};
 use sp_runtime::DispatchError;
 
 /// DAG 0 with 24 anchors, operators, an offer and records; DAG 1, which goes on from it; DAG 2, retired.
@@ -24,6 +28,13 @@ fn busy_state() -> Archive {
     assert_ok!(Pakit::create_dag(signed(OWNER), archive.header(0), Some(archive.succession(DAG, 20))));
     assert_ok!(archive.create(STRANGER));
     assert_ok!(Pakit::retire_dag(signed(STRANGER), 2));
+    assert_ok!(Pakit::stake(signed(OWNER), DAG, 1_000));
+    assert_ok!(Pakit::declare_removed(signed(OWNER), DAG, 3, 5));
+    // DAG 0 has a round under way, drawn in block 243.
+    next_block();
+    next_block();
+    renew_seed();
+    next_block();
     archive
 }
 
@@ -42,6 +53,22 @@ fn edit_dag(dag: u32, edit: impl FnOnce(&mut Dag<Test>)) {
 
 fn edit_head(anchor: u64, edit: impl FnOnce(&mut AnchoredHead<u64>)) {
     AnchoredHeads::<Test>::mutate(DAG, anchor, |anchored| edit(anchored.as_mut().unwrap()));
+}
+
+fn edit_stake(edit: impl FnOnce(&mut Stake<Test>)) {
+    Stakes::<Test>::mutate(DAG, |stake| edit(stake.as_mut().unwrap()));
+}
+
+fn edit_round(edit: impl FnOnce(&mut Round<u64>)) {
+    edit_stake(|stake| edit(stake.round.as_mut().unwrap()));
+}
+
+fn edit_drawn(edit: impl FnOnce(&mut Drawn)) {
+    edit_round(|round| edit(round.drawn.as_mut().unwrap()));
+}
+
+fn edit_range(edit: impl FnOnce(&mut RemovedRangeOf<Test>)) {
+    RemovedRanges::<Test>::mutate(DAG, 0, |range| edit(range.as_mut().unwrap()));
 }
 
 fn edit_record(archive: &Archive, edit: impl FnOnce(&mut RecordOf<Test>)) {
@@ -173,7 +200,7 @@ fn try_state_detects_an_impossible_head() {
     detects("a head has an impossible size", |_| edit_head(20, |anchored| anchored.head.size = (1 << 48) + 1));
     detects("a head is deeper than its log is long", |_| edit_head(20, |anchored| anchored.depth = 20));
     detects("a head has fewer slices than blocks", |_| edit_head(20, |anchored| anchored.slices = 19));
-    detects("a head was anchored in the future", |_| edit_head(20, |anchored| anchored.block_number = 241));
+    detects("a head was anchored in the future", |_| edit_head(20, |anchored| anchored.block_number = 244));
 }
 
 #[test]
@@ -249,7 +276,52 @@ fn try_state_detects_a_record_that_no_proof_can_give() {
     detects("a record has an impossible size", |archive| {
         edit_record(archive, |record| record.size_compressed = 1 << 53);
     });
-    detects("a record was made in the future", |archive| edit_record(archive, |record| record.timestamp = 241));
+    detects("a record was made in the future", |archive| edit_record(archive, |record| record.timestamp = 244));
+}
+
+#[test]
+fn try_state_detects_a_stake_that_does_not_belong_to_its_dag() {
+    detects("a stake is behind no DAG", |_| Stakes::<Test>::insert(9, Stakes::<Test>::get(DAG).unwrap()));
+    detects("a stake does not know whether its DAG is faulty", |_| edit_stake(|stake| stake.faulty = true));
+    detects("a stake does not know whether its DAG is faulty", |archive| {
+        Faults::<Test>::insert(DAG, Fault { kind: FaultKind::WrongDepth, head: archive.head(5), reported_at: 3 });
+    });
+    detects("an unbonding began in the future", |_| edit_stake(|stake| stake.unbonding_since = Some(244)));
+}
+
+#[test]
+fn try_state_detects_a_round_that_could_not_be() {
+    detects("a head was frozen that was never anchored", |_| edit_round(|round| round.head.size = 25));
+    detects("a frozen head has fewer slices than blocks", |_| edit_round(|round| round.slices = 23));
+    detects("a head was frozen in the future", |_| edit_round(|round| round.frozen_at = 244));
+    detects("a round goes on of which all challenges are answered", |_| {
+        edit_drawn(|drawn| drawn.draws.iter_mut().for_each(|draw| draw.answered = true));
+    });
+    detects("a position was drawn beyond the frozen head", |_| edit_drawn(|drawn| drawn.draws[1].position = 24));
+    detects("a challenge has a number that was not given out", |_| edit_drawn(|drawn| drawn.first += 1));
+}
+
+#[test]
+fn try_state_detects_a_range_that_could_not_be_declared() {
+    detects("the count of declared ranges is not that of the ranges", |_| RemovedCount::<Test>::insert(DAG, 2));
+    detects("a declared range has a number that was not given out", |_| RemovedCount::<Test>::remove(DAG));
+    detects("a declared range is empty", |_| edit_range(|range| range.first = 6));
+    detects("a declared range lies beyond the log", |_| edit_range(|range| range.last = 24));
+    detects("a declared range is of no DAG", |_| {
+        let range = RemovedRanges::<Test>::take(DAG, 0).unwrap();
+        RemovedCount::<Test>::remove(DAG);
+        RemovedRanges::<Test>::insert(9, 0, range);
+    });
+}
+
+#[test]
+fn try_state_detects_a_fault_of_nothing() {
+    detects("a fault is of no DAG", |archive| {
+        Faults::<Test>::insert(9, Fault { kind: FaultKind::WrongDepth, head: archive.head(5), reported_at: 3 });
+    });
+    detects("a fault is of a head that was never anchored", |archive| {
+        Faults::<Test>::insert(2, Fault { kind: FaultKind::WrongDepth, head: archive.head(5), reported_at: 3 });
+    });
 }
 
 #[test]
@@ -257,7 +329,15 @@ fn try_state_detects_deposits_that_are_not_held() {
     const MESSAGE: &str = "the balance on hold is not the sum of the deposits";
     detects(MESSAGE, |_| edit_dag(1, |stored| stored.deposit += 1));
     detects(MESSAGE, |archive| edit_record(archive, |record| record.deposit += 1));
-    for (reason, who) in [(HoldReason::Dag, OWNER), (HoldReason::Record, CLERK)] {
+    detects(MESSAGE, |_| edit_stake(|stake| stake.amount += 1));
+    detects(MESSAGE, |_| edit_range(|range| range.deposit += 1));
+    let reasons = [
+        (HoldReason::Dag, OWNER),
+        (HoldReason::Record, CLERK),
+        (HoldReason::Stake, OWNER),
+        (HoldReason::Removal, OWNER),
+    ];
+    for (reason, who) in reasons {
         detects(MESSAGE, |_| {
             assert_ok!(Balances::burn_held(&reason.into(), &who, 1, Exact, Force));
         });

@@ -1,7 +1,11 @@
 //! What the heaviest calls take, beside what their weights say.
 
 use super::*;
-use crate::{Call, Dags, WeightInfo, sparse_log::SparseLog};
+use crate::{
+    Call, Dags, HostHasher, WeightInfo,
+    possession::{Answer, Draw, Drawn, Round},
+    sparse_log::SparseLog,
+};
 use codec::Encode;
 use frame_support::{
     dispatch::GetDispatchInfo,
@@ -9,10 +13,11 @@ use frame_support::{
     weights::{Weight, constants::WEIGHT_REF_TIME_PER_NANOS},
 };
 use pakit_primitives::{
-    Header, Parent, Parents,
+    ContentHash, Hasher, Header, Parent, Parents,
     header::PARENTS_MAX,
     lineage::LINEAGE_HEADERS_MAX,
     log::{CONSISTENCY_PATH_MAX, INCLUSION_PATH_MAX},
+    slice::SLICE_SIBLINGS_MAX,
 };
 use std::time::Instant;
 
@@ -88,7 +93,7 @@ fn heaviest_lineage() -> (sp_io::TestExternalities, Call<Test>) {
 }
 
 /// What the call takes here: picoseconds of its shortest run, and bytes of the storage it reads with their proof.
-fn measured(mut ext: sp_io::TestExternalities, call: Call<Test>) -> Weight {
+fn measured(mut ext: sp_io::TestExternalities, call: Call<Test>, origin: &RuntimeOrigin) -> Weight {
     ext.commit_all().unwrap();
     let mut shortest = u64::MAX;
     let mut proof_bytes = 0;
@@ -97,7 +102,7 @@ fn measured(mut ext: sp_io::TestExternalities, call: Call<Test>) -> Weight {
         let ((result, elapsed), proof) = ext.execute_and_prove(|| {
             frame_support::storage::with_transaction(|| {
                 let began = Instant::now();
-                let result = call.dispatch_bypass_filter(signed(OWNER));
+                let result = call.dispatch_bypass_filter(origin.clone());
                 // Undone, so that each run finds the same state.
                 sp_runtime::TransactionOutcome::Rollback(Ok::<_, sp_runtime::DispatchError>((result, began.elapsed())))
             })
@@ -112,7 +117,7 @@ fn measured(mut ext: sp_io::TestExternalities, call: Call<Test>) -> Weight {
 
 fn assert_takes_no_more_than_its_weight((ext, call): (sp_io::TestExternalities, Call<Test>)) {
     let declared = call.get_dispatch_info().call_weight;
-    let measured = measured(ext, call);
+    let measured = measured(ext, call, &signed(OWNER));
     assert!(measured.all_lte(declared), "takes {measured:?}, weighs {declared:?}");
 }
 
@@ -124,6 +129,49 @@ fn the_heaviest_anchor_takes_no_more_than_its_weight() {
 #[test]
 fn the_heaviest_lineage_takes_no_more_than_its_weight() {
     assert_takes_no_more_than_its_weight(heaviest_lineage());
+}
+
+/// The largest content there is, of which only the first slice was ever made: 1,024 bytes and as many siblings as can be.
+fn largest_content() -> (ContentHash, Answer) {
+    let slice = vec![7; 1024];
+    let siblings: Vec<[u8; 32]> = (0..SLICE_SIBLINGS_MAX).map(|level| [level as u8; 32]).collect();
+    let (topmost, lower) = siblings.split_last().unwrap();
+    let node = lower
+        .iter()
+        .fold(HostHasher::blake3_slice(0, &slice), |node, sibling| HostHasher::blake3_parent(&node, sibling));
+    let content_hash = ContentHash::new(HostHasher::blake3_root(&node, topmost));
+    (content_hash, Answer::Slice { slice: slice.try_into().unwrap(), siblings: siblings.try_into().unwrap() })
+}
+
+/// Answers the last of the most challenges with a slice of the largest content in the last block of the largest log.
+fn heaviest_answer() -> (sp_io::TestExternalities, Call<Test>) {
+    let archive = Archive::new(1);
+    let (content_hash, answer) = largest_content();
+    let newest = longest_header(NEWEST, 1, &archive.headers[0]);
+    let newest = Header { content_hash, original_size: (1 << 53) - 1, ..newest };
+    let log = SparseLog::new([(NEWEST, hash_of(&newest.to_bytes()))]);
+    let mut draws = vec![Draw { position: newest.slices_before, answered: true }; 16];
+    draws[15].answered = false;
+    let drawn = Drawn { first: 0, due: 9, draws: draws.try_into().unwrap() };
+    let (head, slices) = (log.head(NEWEST + 1), newest.slices_through());
+    let mut ext = new_test_ext();
+    ext.execute_with(|| {
+        dag_at(&archive, &log, NEWEST + 1);
+        assert_ok!(Pakit::stake(signed(OWNER), DAG, 1_000));
+        crate::Stakes::<Test>::mutate(DAG, |stake| {
+            stake.as_mut().unwrap().round = Some(Round { head, slices, frozen_at: 0, drawn: Some(drawn) });
+        });
+    });
+    let inclusion = log.inclusion(NEWEST, NEWEST + 1).try_into().unwrap();
+    (ext, Call::respond { dag: DAG, challenge: 15, header: bytes_of(&newest), inclusion, answer })
+}
+
+#[test]
+fn the_heaviest_answer_takes_no_more_than_its_weight() {
+    let (ext, call) = heaviest_answer();
+    let declared = call.get_dispatch_info().call_weight;
+    let measured = measured(ext, call, &frame_system::RawOrigin::Authorized.into());
+    assert!(measured.all_lte(declared), "takes {measured:?}, weighs {declared:?}");
 }
 
 #[test]

@@ -6,6 +6,7 @@
 mod common;
 
 mod batches;
+mod fraud;
 mod header;
 mod hostile;
 mod lineage;
