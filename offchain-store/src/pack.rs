@@ -25,9 +25,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// Chunks of at least so many stored bytes stand in packs. Reckoned, not measured: four such rows fill a page of the database, and an
-/// entry in a pack, some 43 bytes, is a fiftieth of them.
-pub(crate) const PACKED_BYTES_MIN: usize = 2 << 10;
+/// Chunks of at least so many stored bytes stand in packs. Beside each are 59 bytes then, its entry there and its place in a row;
+/// larger rows fill their pages to nine tenths only.
+pub(crate) const PACKED_BYTES_MIN: usize = 1 << 10;
 /// A pack takes no further record from this length on.
 const PACK_BYTES_MAX: u64 = 512 << 20;
 /// Bytes of chunks after which a record ends.

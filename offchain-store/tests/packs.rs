@@ -38,7 +38,7 @@ fn repository() -> Repository {
     let path = folder.path().join("repository");
     let config = Config { chunk_bytes: 64 << 10, ..Config::default() };
     let (engine, _) = StorageEngine::init(&path, &InitOptions::default(), config).unwrap();
-    let lengths = [0, 1, 2_000, 2_047, 2_048, 2_049, 5_000, 60_000, 64 << 10, (64 << 10) + 1, 700_000];
+    let lengths = [0, 1, 1_000, 1_023, 1_024, 1_025, 5_000, 60_000, 64 << 10, (64 << 10) + 1, 700_000];
     let blocks = (0..).zip(lengths).map(|(number, length)| {
         let content = content(number, length);
         let stored = engine.store(std::io::Cursor::new(content.clone()), None).unwrap();
@@ -71,7 +71,7 @@ fn contents_of_all_sizes_come_back_and_only_the_larger_ones_stand_in_packs() {
         assert!(*engine.retrieve(block).unwrap() == **content);
     }
     let in_packs = fs::metadata(pack(path, 1)).unwrap().len();
-    let larger: usize = blocks.iter().map(|(_, content)| content.len()).filter(|length| *length >= 2_048).sum();
+    let larger: usize = blocks.iter().map(|(_, content)| content.len()).filter(|length| *length >= 1_024).sum();
     assert!((larger as u64..larger as u64 + 4_096).contains(&in_packs), "{in_packs} bytes for {larger}");
     drop(engine);
     assert!(problems(path).is_empty());
