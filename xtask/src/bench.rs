@@ -64,8 +64,6 @@ pub(crate) enum Peer {
 /// Runs what was asked for, or all, and writes each one's section of the report.
 pub(crate) fn run_benches(wanted: &Wanted) -> Result<()> {
     let environment = setup::ensure()?;
-    // One selection of packages for all of it: another would build their dependencies with other features.
-    let programs = build::binaries()?;
     let wants = |bench| wanted.only.is_none_or(|only| only == bench);
     if wants(Bench::Engine) {
         let title = format!("Engine, {} blocks of 2 KiB", wanted.blocks);
@@ -85,7 +83,7 @@ pub(crate) fn run_benches(wanted: &Wanted) -> Result<()> {
         write_section("backup", &of_crate(&environment, "backup", BACKUP_MB, &title)?)?;
     }
     if wants(Bench::Peers) {
-        write_section("peers", &peers::run_all(&environment, &programs, wanted)?)?;
+        write_section("peers", &peers::run_all(&environment, &build::pakit()?, wanted)?)?;
     }
     Ok(())
 }

@@ -25,3 +25,11 @@ pub(crate) fn binaries() -> Result<PathBuf> {
     process::run(environment.cargo(&["build", "--locked", "--release"]).args(SELECTION))?;
     Ok(target_folder()?.join("release"))
 }
+
+/// Builds `pakit` alone, of the same selection; returns the folder it is in.
+pub(crate) fn pakit() -> Result<PathBuf> {
+    let environment = setup::ensure()?;
+    println!("Building pakit (release; the first time takes a while) ...");
+    process::run(environment.cargo(&["build", "--locked", "--release", "--bin", "pakit"]).args(SELECTION))?;
+    Ok(target_folder()?.join("release"))
+}
