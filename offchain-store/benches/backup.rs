@@ -60,7 +60,11 @@ fn put(engine: &StorageEngine, content_bytes: usize, numbers: std::ops::Range<u6
 }
 
 fn bytes_of(folder: &Path) -> u64 {
-    fs::read_dir(folder).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum()
+    let of_entry = |entry: fs::DirEntry| match entry.file_type().unwrap().is_dir() {
+        true => bytes_of(&entry.path()),
+        false => entry.metadata().unwrap().len(),
+    };
+    fs::read_dir(folder).unwrap().map(|entry| of_entry(entry.unwrap())).sum()
 }
 
 fn measure(folder: &Path, name: &str, content_bytes: usize, contents: u64) {
@@ -98,10 +102,10 @@ fn back_up(repository: &Path, kept: &Path) -> Snapshot {
     backup::back_up(&backend, kept, &BackupOptions::default(), &mut |_, _| {}).unwrap()
 }
 
-/// What a growth of 1 % adds to the repository's database and to the backup.
+/// What a growth of 1 % adds to the repository and to the backup.
 fn grow(engine: &StorageEngine, repository: &Path, kept: &Path, name: &str, content_bytes: usize, contents: u64) {
-    let database = || bytes_of(repository);
-    let (before, stored_before) = (database(), engine.backend().totals().unwrap().stored_bytes);
+    let on_disk = || bytes_of(repository);
+    let (before, stored_before) = (on_disk(), engine.backend().totals().unwrap().stored_bytes);
     put(engine, content_bytes, contents..contents + (contents / 100).max(1));
     let stored = engine.backend().totals().unwrap().stored_bytes - stored_before;
     let began = Instant::now();
@@ -112,7 +116,7 @@ fn grow(engine: &StorageEngine, repository: &Path, kept: &Path, name: &str, cont
         json!({
             "added_payload_bytes": stored,
             // With the write-ahead log, which need not grow.
-            "database_grew_bytes": database().saturating_sub(before),
+            "repository_grew_bytes": on_disk().saturating_sub(before),
             "backup_bytes": added,
             "backup_to_payload": added as f64 / stored as f64,
             "seconds": began.elapsed().as_secs_f64(),
@@ -149,7 +153,7 @@ fn restore(folder: &Path, kept: &Path, name: &str) {
         "restore",
         name,
         json!({
-            "database_mb": bytes as f64 / 1e6,
+            "repository_mb": bytes as f64 / 1e6,
             "mb_per_s": rate,
             "plain_fsynced_write_mb_per_s": plain,
             "ratio": rate / plain,
