@@ -130,7 +130,7 @@ pub(super) fn run_all(environment: &Environment, programs: &Path, wanted: &Wante
     };
     let mut report = format!(
         "## Real files\n\n{}All files are in the page cache. Each peer runs in {} pairs with pakit, which alternate in order; \
-         a ratio is that of a pair, peer over pakit, told as median and, in brackets, the range without the least and the greatest. \
+         a ratio is that of a pair, peer over pakit, told as median and, in brackets, the range; of 11 pairs or more without the least and the greatest. \
          pakit waits for the disk at every batch; restic and rustic encrypt, which pakit and borg here do not; git neither cuts nor \
          waits. All compress with zstd at their default or at level 3, git with zlib.\n\n",
         machine(),
@@ -269,11 +269,15 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// The median, and the range without the least and the greatest: for 11 pairs an interval that covers the true median with
+/// Fewest values of which the least and the greatest are left out.
+const TRIMMED_MIN: usize = 11;
+
+/// The median, and the range; of 11 values or more without the least and the greatest, which covers the true median with
 /// 98.8 % confidence, whatever the distribution.
 fn spread(values: impl Iterator<Item = f64>) -> String {
     let values = sorted(values);
-    let inner = values.get(1..values.len().saturating_sub(1)).filter(|inner| !inner.is_empty()).unwrap_or(&values);
+    let left_out = usize::from(values.len() >= TRIMMED_MIN);
+    let inner = values.get(left_out..values.len().saturating_sub(left_out)).unwrap_or_default();
     let ends = inner.first().zip(inner.last());
     let (least, greatest) = ends.map_or((f64::NAN, f64::NAN), |(least, greatest)| (*least, *greatest));
     format!("{:.2} ({least:.2} to {greatest:.2})", median(values.iter().copied()))
@@ -323,4 +327,16 @@ fn linux_sources() -> Result<PathBuf> {
         fs::rename(top, &unpacked)?;
     }
     Ok(unpacked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::spread;
+
+    #[test]
+    fn a_range_is_of_all_values_unless_there_are_enough_to_leave_two_out() {
+        assert_eq!(spread([1.79, 1.64, 1.45].into_iter()), "1.64 (1.45 to 1.79)");
+        assert_eq!(spread((0..11).map(f64::from)), "5.00 (1.00 to 9.00)");
+        assert_eq!(spread([2.0].into_iter()), "2.00 (2.00 to 2.00)");
+    }
 }
