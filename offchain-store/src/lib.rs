@@ -22,6 +22,7 @@ pub mod get;
 #[doc(hidden)]
 pub mod hostile;
 pub mod index;
+mod json;
 pub mod listing;
 pub mod log;
 pub mod memory;

@@ -6,7 +6,7 @@ use super::{
     open,
     output::{Output, count, header_text},
 };
-use crate::{anchor::Outbox, compress, dag::WalkLimits, engine::Access, index, removal};
+use crate::{anchor::Outbox, dag::WalkLimits, engine::Access, index, json::BlockJson, removal};
 use serde::Serialize;
 
 /// Children that show and children list at most.
@@ -17,12 +17,6 @@ const COMMON_MAX: usize = 1_000;
 
 /// Log entries that are read at once.
 const LOG_PAGE: u64 = 1_024;
-
-#[derive(Serialize)]
-struct ParentLine {
-    leaf_index: u64,
-    block: String,
-}
 
 /// Who forgot a block.
 #[derive(Serialize)]
@@ -36,24 +30,8 @@ struct ForgottenLine {
 /// Every header field, and what follows from it.
 #[derive(Serialize)]
 struct ShowLine {
-    block: String,
-    leaf_index: u64,
-    parents: Vec<ParentLine>,
-    depth: u32,
-    timestamp_ms: u64,
-    slices_before: u64,
-    content_hash: String,
-    cid: String,
-    codec: u32,
-    original_size: u64,
-    stored_size: u64,
-    compression: &'static str,
-    compression_code: u8,
-    metadata_hash: String,
-    /// The header's bytes.
-    header: String,
-    /// Whether the content is still there.
-    kept: bool,
+    #[serde(flatten)]
+    block: BlockJson,
     /// Who gave the content up, when and why; what was not dropped yet is still kept.
     forgotten: Option<ForgottenLine>,
     /// Whether a pin of this block holds.
@@ -74,28 +52,8 @@ pub(super) fn show(global: &Global, out: &Output, args: &Block) -> Result<(), Fa
         .iter()
         .map(|leaf_index| Ok(dag.at(*leaf_index)?.block_hash().to_string()))
         .collect::<Result<Vec<_>, Failure>>()?;
-    let header = block.header();
     let line = ShowLine {
-        block: block.block_hash().to_string(),
-        leaf_index: header.leaf_index,
-        parents: header
-            .parents
-            .iter()
-            .map(|parent| ParentLine { leaf_index: parent.leaf_index, block: parent.block_hash.to_string() })
-            .collect(),
-        depth: header.depth,
-        timestamp_ms: header.timestamp_ms,
-        slices_before: header.slices_before,
-        content_hash: header.content_hash.to_string(),
-        cid: block.cid().to_string(),
-        codec: header.codec,
-        original_size: header.original_size,
-        stored_size: header.stored_size,
-        compression: compress::name(header.compression),
-        compression_code: header.compression.code(),
-        metadata_hash: header.metadata_hash.to_string(),
-        header: format!("0x{}", hex::encode(header.to_bytes())),
-        kept: info.is_kept,
+        block: BlockJson::new(&block, info.is_kept),
         forgotten: info.forgotten.clone().map(|told| ForgottenLine {
             audit_block: told.audit_block.to_string(),
             time_ms: told.time_ms,
@@ -108,7 +66,7 @@ pub(super) fn show(global: &Global, out: &Output, args: &Block) -> Result<(), Fa
         children_truncated: info.children_truncated,
     };
     out.print(&line, || {
-        let kept = if line.kept { "kept" } else { "removed" };
+        let kept = if info.is_kept { "kept" } else { "removed" };
         let told = info.forgotten.as_ref().map_or_else(String::new, |told| format!(" ({told})"));
         let pinned = if line.pinned { "\npinned" } else { "" };
         let audit = if line.audit { "\naudit block" } else { "" };

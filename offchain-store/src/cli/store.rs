@@ -12,6 +12,7 @@ use crate::{
     cid,
     config::Config,
     engine::{Access, InitOptions, StorageEngine},
+    json::StoredJson,
     metadata::Metadata,
     put::{PutEvent, PutItem, PutSummary},
     restore::{RestoreEvent, RestoreOptions, Restored},
@@ -48,30 +49,17 @@ struct ItemLine {
     /// The path's bytes in hex, where they are not UTF-8 and `path` cannot give them.
     #[serde(skip_serializing_if = "Option::is_none")]
     path_bytes: Option<String>,
-    block: String,
-    cid: String,
-    content_hash: String,
-    size: u64,
-    /// Bytes added to the store for it.
-    stored: u64,
-    leaf_index: u64,
-    deduplicated: bool,
+    #[serde(flatten)]
+    stored: StoredJson,
 }
 
 impl From<&PutItem> for ItemLine {
     fn from(item: &PutItem) -> Self {
-        let header = item.block.header();
         let bytes = item.path.as_os_str().as_bytes();
         Self {
             path: item.path.to_string_lossy().into_owned(),
             path_bytes: std::str::from_utf8(bytes).is_err().then(|| hex::encode(bytes)),
-            block: item.block.block_hash().to_string(),
-            cid: item.block.cid().to_string(),
-            content_hash: header.content_hash.to_string(),
-            size: header.original_size,
-            stored: item.new_bytes,
-            leaf_index: header.leaf_index,
-            deduplicated: item.is_deduplicated,
+            stored: StoredJson::new(&item.block, item.new_bytes, item.is_deduplicated),
         }
     }
 }
@@ -133,8 +121,9 @@ fn source(path: PathBuf) -> Source {
 fn item_line(out: &Output, item: &PutItem) -> Result<(), Failure> {
     let line = ItemLine::from(item);
     out.print(&line, || {
-        let mark = if line.deduplicated { "kept " } else { "new  " };
-        format!("{mark} {} {:>12} {}", line.block, line.size, printable_path(&item.path))
+        let mark = if item.is_deduplicated { "kept " } else { "new  " };
+        let (block, size) = (item.block.block_hash(), item.block.header().original_size);
+        format!("{mark} {block} {size:>12} {}", printable_path(&item.path))
     })
 }
 

@@ -7,8 +7,9 @@ use super::{
 use crate::{
     anchor::{anchor_reference, newest_anchor},
     block::DagBlock,
-    challenge, compress,
+    challenge,
     engine::ProofOptions,
+    json::BlockJson,
 };
 use axum::{
     body::Body,
@@ -148,65 +149,13 @@ pub(super) async fn raw_head(State(shared): State<Arc<Shared>>, query: Params<He
     Ok(answer(BYTES, find_head(&shared, query).await?.encode()))
 }
 
-#[derive(Serialize)]
-struct ParentJson {
-    leaf_index: u64,
-    block: String,
-}
-
 /// The keys are those of `pakit show --json`.
-#[derive(Serialize)]
-struct BlockJson {
-    block: String,
-    leaf_index: u64,
-    parents: Vec<ParentJson>,
-    depth: u32,
-    timestamp_ms: u64,
-    slices_before: u64,
-    content_hash: String,
-    cid: String,
-    codec: u32,
-    original_size: u64,
-    stored_size: u64,
-    compression: &'static str,
-    compression_code: u8,
-    metadata_hash: String,
-    header: String,
-    kept: bool,
-}
-
-fn block_json(block: &DagBlock, kept: bool) -> BlockJson {
-    let header = block.header();
-    let parent = |parent: &pakit_primitives::Parent| ParentJson {
-        leaf_index: parent.leaf_index,
-        block: parent.block_hash.to_string(),
-    };
-    BlockJson {
-        block: block.block_hash().to_string(),
-        leaf_index: header.leaf_index,
-        parents: header.parents.iter().map(parent).collect(),
-        depth: header.depth,
-        timestamp_ms: header.timestamp_ms,
-        slices_before: header.slices_before,
-        content_hash: header.content_hash.to_string(),
-        cid: block.cid().to_string(),
-        codec: header.codec,
-        original_size: header.original_size,
-        stored_size: header.stored_size,
-        compression: compress::name(header.compression),
-        compression_code: header.compression.code(),
-        metadata_hash: header.metadata_hash.to_string(),
-        header: format!("0x{}", hex::encode(header.to_bytes())),
-        kept,
-    }
-}
-
 pub(super) async fn block(State(shared): State<Arc<Shared>>, path: Result<Path<String>, PathRejection>) -> Answer {
     let block_hash = block_hash(path)?;
     let found = shared.ask(move |shared| {
         let block = shared.block(&block_hash)?;
         let payload = shared.engine.backend().payload(&block.header().content_hash)?;
-        Ok(block_json(&block, payload.is_some_and(|info| info.is_kept)))
+        Ok(BlockJson::new(&block, payload.is_some_and(|info| info.is_kept)))
     });
     json(&found.await?)
 }

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     block::DagBlock,
     commit::CommitError,
+    json::StoredJson,
     put::PutError,
     store::{DagStore, Store, StoreError},
 };
@@ -28,7 +29,6 @@ use axum::{
     response::Response,
 };
 use http_body_util::BodyExt;
-use serde::Serialize;
 use std::{
     fs::File,
     io::{self, Seek, Write},
@@ -53,18 +53,6 @@ impl Writing {
     pub(super) fn new(store: Store, token: Token, limits: &Limits) -> Self {
         Self { store, token, places: Semaphore::new(limits.puts_max) }
     }
-}
-
-/// The keys are those of `pakit put --json`.
-#[derive(Serialize)]
-struct StoredJson {
-    block: String,
-    cid: String,
-    content_hash: String,
-    size: u64,
-    stored: u64,
-    leaf_index: u64,
-    deduplicated: bool,
 }
 
 /// A content that is on the disk.
@@ -96,19 +84,11 @@ pub(super) async fn put(State(shared): State<Arc<Shared>>, request: Request) -> 
     acknowledgement(&stored)
 }
 
+/// The keys are those of `pakit put --json`.
 fn acknowledgement(stored: &Stored) -> Result<Response, Problem> {
-    let header = stored.block.header();
-    let block = stored.block.block_hash().to_string();
-    let place = HeaderValue::try_from(format!("/v1/blocks/{block}")).map_err(|error| Problem::failed(&error))?;
-    let mut response = documents::json(&StoredJson {
-        block,
-        cid: stored.block.cid().to_string(),
-        content_hash: header.content_hash.to_string(),
-        size: header.original_size,
-        stored: stored.new_bytes,
-        leaf_index: header.leaf_index,
-        deduplicated: stored.is_deduplicated,
-    })?;
+    let told = StoredJson::new(&stored.block, stored.new_bytes, stored.is_deduplicated);
+    let place = HeaderValue::try_from(format!("/v1/blocks/{}", told.block)).map_err(|error| Problem::failed(&error))?;
+    let mut response = documents::json(&told)?;
     if !stored.is_deduplicated {
         *response.status_mut() = StatusCode::CREATED;
     }
