@@ -40,6 +40,7 @@ fn main() {
     bytes_on_disk(&repository, &engine);
     drop(engine);
     open_again(&repository);
+    absent_to_the_writer(&repository, &uncached, &mut rng);
 }
 
 /// The same stored bytes as one (id, hash, payload) row each, in transactions of as many rows: what SQLite itself can do.
@@ -83,7 +84,7 @@ fn lookups(repository: &Path, uncached: &StorageEngine, sample: &[DagBlock], rng
     let from_cache = percentiles(hot.iter().cycle().take(SAMPLES), |hash| assert!(find(&cached, hash)));
     report("header by block hash, cached", from_cache);
     let absent: Vec<BlockHash> = (0..SAMPLES).map(|_| BlockHash::new(rng.random())).collect();
-    report("absent block hash", percentiles(&absent, |hash| assert!(!find(uncached, hash))));
+    report("absent block hash, beside a writer's files", percentiles(&absent, |hash| assert!(!find(uncached, hash))));
     let get = percentiles(&hashes, |hash| assert!(!black_box(uncached.retrieve(hash)).unwrap().is_empty()));
     report("verified get of 2 KiB, from the page cache", get);
 }
@@ -238,4 +239,12 @@ fn open_again(repository: &Path) {
     let open =
         |_: &usize| drop(black_box(StorageEngine::open(repository, Access::Write, &Overrides::default())).unwrap());
     report("open for writing", percentiles(0..11usize, open));
+}
+
+/// The process that writes knows of every commit, and need not ask the files whether there was one.
+fn absent_to_the_writer(repository: &Path, uncached: &Overrides, rng: &mut StdRng) {
+    let engine = StorageEngine::open(repository, Access::Write, uncached).unwrap();
+    let absent: Vec<BlockHash> = (0..SAMPLES).map(|_| BlockHash::new(rng.random())).collect();
+    let not_found = percentiles(&absent, |hash| assert!(black_box(engine.block(hash)).unwrap().is_none()));
+    report("absent block hash, in the writer's process", not_found);
 }

@@ -330,7 +330,12 @@ pub trait DagBackend: Marks {
     fn children(&self, leaf_index: u64, after: Option<u64>, limit: usize) -> Result<Vec<u64>, BackendError>;
 
     /// How many blocks name this one as a parent.
-    fn child_count(&self, leaf_index: u64) -> Result<u64, BackendError>;
+    fn child_count(&self, leaf_index: u64) -> Result<u64, BackendError> {
+        self.child_count_at(leaf_index).map(|(children, _)| children)
+    }
+
+    /// The same, and the size of the log that it was counted in: a writer counts on while a batch is being committed.
+    fn child_count_at(&self, leaf_index: u64) -> Result<(u64, u64), BackendError>;
 
     /// Blocks without children.
     fn frontier(&self, after: Option<u64>, limit: usize) -> Result<Vec<u64>, BackendError>;

@@ -1,7 +1,11 @@
 //! The one writer: turns processed contents into blocks and commits them in batches, each atomic.
 //!
-//! A block made here is promised to nobody until [`Committer::flush`] has returned.
+//! A block made here is promised to nobody until [`Committer::flush`] has returned, or the
+//! [`Committer::begin_flush`] after the one that it was made before.
 
+mod behind;
+
+use self::behind::Behind;
 use crate::{
     backend::{
         BackendError, BlockKey, ChunkRef, DagBackend, NewContent, ParentInfo, PayloadInfo, StagingId, StoredChunk,
@@ -75,6 +79,9 @@ pub enum CommitError {
     /// A chunk that was kept when its content was prepared was dropped before it was committed.
     #[error("chunk {0} was dropped while a content with it was being put; put it again")]
     ChunkGone(ContentHash),
+    /// The thread that commits died. It has no reason to.
+    #[error("the thread that commits ended early")]
+    ThreadLost,
     /// What is said of a decision cannot be recorded.
     #[error(transparent)]
     Record(#[from] Box<RecordError>),
@@ -146,6 +153,22 @@ pub struct Placed {
     pub new_bytes: u64,
 }
 
+/// What a batch adds that the backend may not show yet.
+#[derive(Default)]
+struct Uncommitted {
+    /// In log order.
+    blocks: Vec<DagBlock>,
+    keys: HashMap<BlockKey, u64>,
+    payloads: HashMap<ContentHash, PayloadInfo>,
+}
+
+impl Uncommitted {
+    fn block(&self, leaf_index: u64) -> Option<&DagBlock> {
+        let first = self.blocks.first()?.leaf_index();
+        self.blocks.get(usize::try_from(leaf_index.checked_sub(first)?).ok()?)
+    }
+}
+
 /// Makes blocks and commits them. While it lives, nobody else may commit to its backend.
 pub struct Committer {
     backend: Arc<dyn DagBackend>,
@@ -158,8 +181,12 @@ pub struct Committer {
     batch: WriteBatch,
     batch_bytes: usize,
     batch_began: Option<Instant>,
-    uncommitted_keys: HashMap<BlockKey, u64>,
-    uncommitted_payloads: HashMap<ContentHash, PayloadInfo>,
+    /// Of the batch that is being made.
+    making: Uncommitted,
+    /// Of the batch that is being committed meanwhile.
+    committing: Uncommitted,
+    /// Started with the first batch that nobody waits for.
+    behind: Option<Behind>,
     staging_ids: u64,
     /// Who is said to decide what audit blocks tell of.
     who: String,
@@ -205,8 +232,9 @@ impl Committer {
             batch: WriteBatch::default(),
             batch_bytes: 0,
             batch_began: None,
-            uncommitted_keys: HashMap::new(),
-            uncommitted_payloads: HashMap::new(),
+            making: Uncommitted::default(),
+            committing: Uncommitted::default(),
+            behind: None,
             staging_ids: 0,
         })
     }
@@ -303,7 +331,7 @@ impl Committer {
 
     /// Whether the batch has reached a limit.
     pub fn is_full(&self) -> bool {
-        self.batch.blocks.len() >= self.limits.blocks_max
+        self.making.blocks.len() >= self.limits.blocks_max
             || self.batch_bytes >= self.limits.bytes_max
             || self.batch_began.is_some_and(|began| began.elapsed().as_millis() >= u128::from(self.limits.age_ms_max))
     }
@@ -321,8 +349,8 @@ impl Committer {
                 content.last_cut = Some(chunk.chunk_hash);
                 let original_size = chunk.original_size;
                 let chunk_hash = chunk.chunk_hash;
-                if let Some(info) = self.uncommitted_payloads.get(&chunk_hash) {
-                    content.push(chunk_hash, info, original_size);
+                if let Some(info) = self.uncommitted_payload(&chunk_hash) {
+                    content.push(chunk_hash, &info, original_size);
                 } else if let Some(info) = self.kept_payload(&chunk_hash)? {
                     // Committed since the chunk was looked up, maybe compressed against another dictionary.
                     self.add_known(content, chunk_hash, &info)?;
@@ -351,7 +379,7 @@ impl Committer {
         };
         content.new_bytes += info.stored_size;
         self.batch_bytes += chunk.bytes.len();
-        self.uncommitted_payloads.insert(chunk.chunk_hash, info);
+        self.making.payloads.insert(chunk.chunk_hash, info);
         self.batch.chunks.push(chunk);
         info
     }
@@ -436,12 +464,11 @@ impl Committer {
             // The content is its one chunk.
             return Ok(());
         }
-        let is_kept =
-            self.uncommitted_payloads.contains_key(&content_hash) || self.kept_payload(&content_hash)?.is_some();
+        let is_kept = self.uncommitted_payload(&content_hash).is_some() || self.kept_payload(&content_hash)?.is_some();
         if is_kept {
             self.abandon(content);
         } else {
-            self.uncommitted_payloads.insert(content_hash, info);
+            self.making.payloads.insert(content_hash, info);
             let OpenContent { staged, chunks, .. } = content;
             self.batch.contents.push(NewContent { content_hash, info, staged, chunks });
         }
@@ -453,7 +480,7 @@ impl Committer {
     }
 
     fn find_block(&self, key: &BlockKey) -> Result<Option<DagBlock>, CommitError> {
-        let leaf_index = match self.uncommitted_keys.get(key) {
+        let leaf_index = match self.making.keys.get(key).or_else(|| self.committing.keys.get(key)) {
             Some(leaf_index) => Some(*leaf_index),
             None => self.backend.find_key(key)?,
         };
@@ -478,8 +505,11 @@ impl Committer {
     }
 
     fn uncommitted(&self, leaf_index: u64) -> Option<&DagBlock> {
-        let committed = self.builder.leaf_index() - self.batch.blocks.len() as u64;
-        self.batch.blocks.get(usize::try_from(leaf_index.checked_sub(committed)?).ok()?)
+        self.making.block(leaf_index).or_else(|| self.committing.block(leaf_index))
+    }
+
+    fn uncommitted_payload(&self, content_hash: &ContentHash) -> Option<PayloadInfo> {
+        self.making.payloads.get(content_hash).or_else(|| self.committing.payloads.get(content_hash)).copied()
     }
 
     /// Makes the next block of the log.
@@ -492,25 +522,77 @@ impl Committer {
         self.builder.advance(&block);
         self.overlay.append(&block);
         self.log.append(&block, &mut self.batch.log_nodes)?;
-        self.uncommitted_keys.insert(block.key(), block.leaf_index());
-        self.batch.blocks.push(block.clone());
+        self.making.keys.insert(block.key(), block.leaf_index());
+        self.making.blocks.push(block.clone());
         self.batch_began.get_or_insert_with(Instant::now);
         Ok(block)
     }
 
     /// Commits the batch. On return everything finished before is durable; after an error the committer is of no use.
     pub fn flush(&mut self) -> Result<(), CommitError> {
+        self.settle()?;
         self.record_restored()?;
-        let batch = std::mem::take(&mut self.batch);
-        self.batch_bytes = 0;
-        self.batch_began = None;
-        self.uncommitted_keys.clear();
-        self.uncommitted_payloads.clear();
+        let batch = self.take_batch();
         if !batch.is_empty() {
+            self.overlay.commit_begins();
             self.backend.commit(batch)?;
-            self.overlay.committed();
+            self.end_commit();
         }
         Ok(())
+    }
+
+    /// Begins to commit the batch, and says whether that goes on; if it does not, everything finished before is durable. What
+    /// was begun earlier is durable on return in any case. After an error the committer is of no use.
+    pub fn begin_flush(&mut self) -> Result<bool, CommitError> {
+        if self.has_forgotten {
+            // Whether a block is forgotten is asked of the backend, and its answer has to hold.
+            return self.flush().map(|()| false);
+        }
+        self.settle()?;
+        let batch = self.take_batch();
+        if batch.is_empty() {
+            return Ok(false);
+        }
+        let behind = match &mut self.behind {
+            Some(behind) => behind,
+            none => none.insert(Behind::new(self.backend.clone())?),
+        };
+        behind.begin(batch)?;
+        self.overlay.commit_begins();
+        Ok(true)
+    }
+
+    /// Whether what was begun with [`begin_flush`](Self::begin_flush) is over: durable, unless this is an error.
+    pub fn is_settled(&mut self) -> Result<bool, CommitError> {
+        let is_over = self.behind.as_ref().is_none_or(Behind::is_over);
+        if is_over {
+            self.settle()?;
+        }
+        Ok(is_over)
+    }
+
+    /// Waits for the batch that is being committed.
+    fn settle(&mut self) -> Result<(), CommitError> {
+        if let Some(behind) = self.behind.as_mut().filter(|behind| behind.is_committing()) {
+            behind.settle()?;
+            self.end_commit();
+        }
+        Ok(())
+    }
+
+    fn end_commit(&mut self) {
+        self.committing = Uncommitted::default();
+        self.overlay.committed();
+    }
+
+    /// The batch that was made, which is being committed from now on.
+    fn take_batch(&mut self) -> WriteBatch {
+        self.batch_bytes = 0;
+        self.batch_began = None;
+        self.committing = std::mem::take(&mut self.making);
+        let mut batch = std::mem::take(&mut self.batch);
+        batch.blocks.clone_from(&self.committing.blocks);
+        batch
     }
 }
 

@@ -394,8 +394,10 @@ impl DagBackend for MemoryBackend {
         Ok(found.into_iter().map(|(_, child)| child).collect())
     }
 
-    fn child_count(&self, leaf_index: u64) -> Result<u64, BackendError> {
-        Ok(self.read().edges.range((leaf_index, 0)..=(leaf_index, u64::MAX)).count() as u64)
+    fn child_count_at(&self, leaf_index: u64) -> Result<(u64, u64), BackendError> {
+        let tables = self.read();
+        let children = tables.edges.range((leaf_index, 0)..=(leaf_index, u64::MAX)).count();
+        Ok((children as u64, tables.totals.blocks))
     }
 
     fn frontier(&self, after: Option<u64>, limit: usize) -> Result<Vec<u64>, BackendError> {

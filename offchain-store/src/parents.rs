@@ -298,23 +298,51 @@ impl CountCache {
     }
 }
 
-/// The log as its one writer sees it: what is committed and, on top, the blocks that are not yet.
+/// What blocks that are not known to be committed add to the log.
+#[derive(Default, Debug)]
+struct Layer {
+    /// Children, by parent.
+    children: HashMap<u64, u64>,
+    /// (depth, leaf index) of the blocks.
+    depths: BTreeSet<(u32, u64)>,
+}
+
+impl Layer {
+    fn append(&mut self, block: &DagBlock) {
+        for parent in block.header().parents.iter() {
+            *self.children.entry(parent.leaf_index).or_default() += 1;
+        }
+        self.depths.insert((block.header().depth, block.leaf_index()));
+    }
+
+    fn children_of(&self, leaf_index: u64) -> u64 {
+        self.children.get(&leaf_index).copied().unwrap_or(0)
+    }
+
+    fn first_at_depth(&self, depth: u32, from: u64) -> Option<u64> {
+        self.depths.range((depth, from)..=(depth, u64::MAX)).next().map(|(_, leaf_index)| *leaf_index)
+    }
+}
+
+/// The log as its one writer sees it: what is committed, the batch that is being committed on top of it, and on top of that the
+/// batch that is being made.
 ///
-/// Belongs to the writer. [`append`](Self::append) tells it of each new block, [`committed`](Self::committed) that all of them
-/// are in the backend now, [`discard`](Self::discard) that they will never be. Nothing may be selected while a batch is being
-/// committed: its edges would be counted twice, here and in the backend.
+/// Belongs to the writer. [`append`](Self::append) tells it of each new block, [`commit_begins`](Self::commit_begins) that the
+/// blocks so far are on their way into the backend, and [`committed`](Self::committed) that those have arrived. In between the
+/// backend may count them or not at any moment; nothing is counted twice or missed, so that the same blocks and the same
+/// drawing give the same parents however fast a disk is.
 pub struct Overlay {
     backend: Arc<dyn DagBackend>,
     blocks: u64,
     edges: u64,
     depth_max: u32,
-    /// Children that are not committed, by parent.
-    pending_children: HashMap<u64, u64>,
-    /// (depth, leaf index) of the blocks that are not committed.
-    pending_depths: BTreeSet<(u32, u64)>,
-    /// Blocks that are committed: the leaf index of the first pending one.
+    /// Blocks that are committed for certain: the leaf index of the first one of `committing`.
     committed: u64,
-    /// Counts with the pending children in them. Behind a cell because a look-up fills it.
+    committing: Layer,
+    /// The leaf index of the first block of `making`.
+    made_from: u64,
+    making: Layer,
+    /// Counts with those of both layers in them. Behind a cell because a look-up fills it.
     counts: RefCell<CountCache>,
 }
 
@@ -333,9 +361,10 @@ impl Overlay {
             blocks: totals.blocks,
             edges: totals.edges,
             depth_max: totals.depth_max,
-            pending_children: HashMap::new(),
-            pending_depths: BTreeSet::new(),
             committed: totals.blocks,
+            committing: Layer::default(),
+            made_from: totals.blocks,
+            making: Layer::default(),
             counts: RefCell::default(),
         })
     }
@@ -344,27 +373,26 @@ impl Overlay {
     pub fn append(&mut self, block: &DagBlock) {
         let counts = self.counts.get_mut();
         for parent in block.header().parents.iter() {
-            *self.pending_children.entry(parent.leaf_index).or_default() += 1;
             counts.add_child(parent.leaf_index);
         }
         counts.keep(block.leaf_index(), 0);
-        self.pending_depths.insert((block.header().depth, block.leaf_index()));
+        self.making.append(block);
         self.blocks = block.leaf_index() + 1;
         self.edges += block.header().parents.len() as u64;
         self.depth_max = self.depth_max.max(block.header().depth);
     }
 
-    /// All blocks that were appended are committed.
-    pub fn committed(&mut self) {
-        self.committed = self.blocks;
-        self.pending_children.clear();
-        self.pending_depths.clear();
+    /// The blocks that were appended are one batch, which is being committed from now on; the one before it is committed.
+    pub fn commit_begins(&mut self) {
+        self.committed = self.made_from;
+        self.made_from = self.blocks;
+        self.committing = std::mem::take(&mut self.making);
     }
 
-    /// The blocks that were appended and not committed are given up: back to what the backend has.
-    pub fn discard(&mut self) -> Result<(), BackendError> {
-        *self = Self::new(self.backend.clone())?;
-        Ok(())
+    /// The batch that was being committed is committed.
+    pub fn committed(&mut self) {
+        self.committed = self.made_from;
+        self.committing = Layer::default();
     }
 }
 
@@ -385,8 +413,12 @@ impl ParentView for Overlay {
         if let Some(children) = self.counts.borrow().get(leaf_index) {
             return Ok(children);
         }
-        let committed = if leaf_index < self.committed { self.backend.child_count(leaf_index)? } else { 0 };
-        let children = committed + self.pending_children.get(&leaf_index).copied().unwrap_or(0);
+        let (counted, blocks) = match leaf_index < self.committed {
+            true => self.backend.child_count_at(leaf_index)?,
+            false => (0, self.committed),
+        };
+        let committing = if blocks < self.made_from { self.committing.children_of(leaf_index) } else { 0 };
+        let children = counted + committing + self.making.children_of(leaf_index);
         self.counts.borrow_mut().keep(leaf_index, children);
         Ok(children)
     }
@@ -399,7 +431,9 @@ impl ParentView for Overlay {
         {
             return Ok(Some(*leaf_index));
         }
-        Ok(self.pending_depths.range((depth, from)..=(depth, u64::MAX)).next().map(|(_, leaf_index)| *leaf_index))
+        // Where the backend has the batch that is being committed already, it has said the same.
+        let pending = || self.making.first_at_depth(depth, from);
+        Ok(self.committing.first_at_depth(depth, from).or_else(pending))
     }
 }
 

@@ -218,6 +218,7 @@ pub fn put(
             content: OpenContent::default(),
             folders: Vec::new(),
             unacknowledged: Vec::new(),
+            committing: Vec::new(),
             summary: PutSummary::default(),
         };
         for mut preparer in preparers {
@@ -253,6 +254,8 @@ struct Writer<'a> {
     /// Entries of the folders that are entered, the innermost last.
     folders: Vec<Vec<Entry>>,
     unacknowledged: Vec<PutItem>,
+    /// Items of the batch that is being committed.
+    committing: Vec<PutItem>,
     summary: PutSummary,
 }
 
@@ -284,7 +287,9 @@ impl Writer<'_> {
             Step::Symlink { place, target } => self.list(place, target.len() as u64, Node::Symlink(target)),
         }
         if self.committer.is_full() || self.unacknowledged.len() >= UNACKNOWLEDGED_MAX {
-            self.flush()?;
+            self.commit()?;
+        } else if !self.committing.is_empty() && self.committer.is_settled()? {
+            self.acknowledge()?;
         }
         Ok(())
     }
@@ -342,10 +347,17 @@ impl Writer<'_> {
         (self.events)(PutEvent::Failed { path, error });
     }
 
-    /// Makes everything so far durable, then says so.
-    fn flush(&mut self) -> Result<(), PutError> {
-        self.committer.flush()?;
-        for item in self.unacknowledged.drain(..) {
+    /// Has everything so far made durable while more is read, and says so of what was begun before.
+    fn commit(&mut self) -> Result<(), PutError> {
+        let is_committing = self.committer.begin_flush()?;
+        self.acknowledge()?;
+        self.committing = std::mem::take(&mut self.unacknowledged);
+        if is_committing { Ok(()) } else { self.acknowledge() }
+    }
+
+    /// Says of the items of the batch that was being committed that they are durable.
+    fn acknowledge(&mut self) -> Result<(), PutError> {
+        for item in self.committing.drain(..) {
             self.summary.items += 1;
             self.summary.deduplicated += u64::from(item.is_deduplicated);
             self.summary.original_bytes += item.block.header().original_size;
@@ -361,7 +373,10 @@ impl Writer<'_> {
     }
 
     fn finish(&mut self) -> Result<PutSummary, PutError> {
-        self.flush()?;
+        self.committer.flush()?;
+        self.acknowledge()?;
+        self.committing = std::mem::take(&mut self.unacknowledged);
+        self.acknowledge()?;
         Ok(self.summary)
     }
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use offchain_store::{
-    Config, InitOptions, PutItem, StorageEngine,
+    Config, DagBlock, InitOptions, ParentSelectionStrategy, PutItem, StorageEngine,
     cid::DAG_CBOR,
     engine::Access,
     get::GetError,
@@ -332,4 +332,44 @@ fn the_same_seed_and_contents_give_the_same_structure_in_every_backend() {
     let (memory, _) = StorageEngine::in_memory(&options(), config()).unwrap();
     let (disk, _) = StorageEngine::init(&folder.path().join("repo"), &options(), config()).unwrap();
     assert_eq!(shape(&memory), shape(&disk));
+}
+
+#[test]
+fn a_batch_made_while_another_is_committed_gets_the_parents_and_the_deduplication_it_would_get_afterwards() {
+    let folder = tempfile::tempdir().unwrap();
+    for (strategy, blocks_max) in [
+        (ParentSelectionStrategy::BalancedRandom, 1),
+        (ParentSelectionStrategy::BalancedRandom, 7),
+        (ParentSelectionStrategy::DepthBalanced, 16),
+        (ParentSelectionStrategy::WeightedRandom, 50),
+    ] {
+        let options = InitOptions { strategy, ..options() };
+        let config = Config { batch_blocks: blocks_max, ..config() };
+        // Every third content is one of those just before it, in this batch or in the one that is on its way to the disk.
+        let number_of = |place: u32| if place % 3 == 2 { place.saturating_sub(1 + place % 5) } else { place };
+        let content = |place: u32| noise(40 + number_of(place) as usize % 7 * 2_000, &number_of(place).to_string());
+        let shape = |engine: &StorageEngine, at_once: usize| {
+            let mut leaves = Vec::new();
+            for places in (0..600).collect::<Vec<u32>>().chunks(at_once) {
+                let source = |place: &u32| Source::Bytes(place.to_string().into(), content(*place));
+                let mut tell = |event| match event {
+                    PutEvent::Stored(item) => leaves.push((item.block.leaf_index(), item.is_deduplicated)),
+                    PutEvent::Failed { path, error } => panic!("{}: {error}", path.display()),
+                    PutEvent::Progress { .. } => {}
+                };
+                engine.put(places.iter().map(source).collect(), None, &mut tell).unwrap();
+            }
+            let blocks = (0..engine.head().unwrap().size).map(|leaf| engine.dag().at(leaf).unwrap());
+            let parents = |block: DagBlock| block.header().parents.iter().map(|parent| parent.leaf_index).collect();
+            (leaves, blocks.map(parents).collect::<Vec<Vec<u64>>>())
+        };
+        let name = |at_once: usize| folder.path().join(format!("{strategy}-{blocks_max}-{at_once}"));
+        // One by one, each is committed before the next is made.
+        let (engine, _) = StorageEngine::init(&name(1), &options, config.clone()).unwrap();
+        let one_by_one = shape(&engine, 1);
+        let (engine, _) = StorageEngine::init(&name(600), &options, config.clone()).unwrap();
+        assert_eq!(shape(&engine, 600), one_by_one, "{strategy}, batches of {blocks_max}");
+        let (engine, _) = StorageEngine::in_memory(&options, config).unwrap();
+        assert_eq!(shape(&engine, 250), one_by_one, "{strategy}, batches of {blocks_max}, in memory");
+    }
 }

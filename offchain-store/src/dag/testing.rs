@@ -59,6 +59,7 @@ impl Repository {
         for _ in 0..blocks {
             let block = self.add(&parents::select(strategy, &overlay, &mut rng).unwrap());
             overlay.append(&block);
+            overlay.commit_begins();
             overlay.committed();
         }
     }
@@ -229,9 +230,10 @@ impl DagBackend for Altered {
         }
     }
 
-    fn child_count(&self, leaf_index: u64) -> Result<u64, BackendError> {
+    fn child_count_at(&self, leaf_index: u64) -> Result<(u64, u64), BackendError> {
+        let (children, blocks) = self.inner.child_count_at(leaf_index)?;
         let altered = self.children.get(&leaf_index).map(|children| children.len() as u64);
-        altered.map_or_else(|| self.inner.child_count(leaf_index), Ok)
+        Ok((altered.unwrap_or(children), blocks))
     }
 
     fn frontier(&self, after: Option<u64>, limit: usize) -> Result<Vec<u64>, BackendError> {

@@ -127,8 +127,8 @@ impl DagBackend for TestLog {
         Ok(Vec::new())
     }
 
-    fn child_count(&self, _: u64) -> Result<u64, BackendError> {
-        Ok(0)
+    fn child_count_at(&self, _: u64) -> Result<(u64, u64), BackendError> {
+        Ok((0, 0))
     }
 
     fn frontier(&self, _: Option<u64>, _: usize) -> Result<Vec<u64>, BackendError> {

@@ -549,13 +549,14 @@ impl DagBackend for SqliteBackend {
         self.ask(|connection, derived| read::children(connection, derived, leaf_index, after, limit))
     }
 
-    fn child_count(&self, leaf_index: u64) -> Answer<u64> {
-        if self.writer.is_some()
-            && let Some(count) = self.derived().exact_child_count(leaf_index)
-        {
-            return Ok(count);
+    fn child_count_at(&self, leaf_index: u64) -> Answer<(u64, u64)> {
+        if self.writer.is_some() {
+            let derived = self.derived();
+            if let Some(count) = derived.exact_child_count(leaf_index) {
+                return Ok((count, derived.position().blocks));
+            }
         }
-        self.ask(|connection, derived| derived.child_count(connection, leaf_index))
+        self.ask(|connection, derived| Ok((derived.child_count(connection, leaf_index)?, derived.position().blocks)))
     }
 
     fn frontier(&self, after: Option<u64>, limit: usize) -> Answer<Vec<u64>> {
