@@ -539,7 +539,7 @@ mod benches {
     fn count_room() {
         #[block]
         {
-            Pallet::<T>::count_room(Weight::MAX);
+            Pallet::<T>::count_room();
         }
 
         assert_eq!(BlocksWithRoom::<T>::get(), 1);

@@ -76,11 +76,13 @@ impl<T: Config> Pallet<T> {
         assert!(answer.all_lte(room), "an answer weighs up to {answer}, and a block has room for {room}");
     }
 
-    /// Weight of the hook where each DAG of a block has the most to do.
+    /// Weight of the hooks where each DAG of a block has the most to do.
     pub(crate) fn heaviest_hook() -> Weight {
         let miss = T::WeightInfo::visit_miss().saturating_add(T::OnChallengeOutcome::weight());
         let visit = T::WeightInfo::visit_freeze().max(T::WeightInfo::visit_draw()).max(miss);
-        T::WeightInfo::visit_none().saturating_add(visit.saturating_mul(T::DagsPerBlock::get().into()))
+        T::WeightInfo::visit_none()
+            .saturating_add(visit.saturating_mul(T::DagsPerBlock::get().into()))
+            .saturating_add(Self::weight_of_count())
     }
 
     /// Bytes of the bounded arguments of the calls that take many.

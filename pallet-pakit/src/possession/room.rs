@@ -4,6 +4,10 @@
 //! `on_idle`, which sees what extrinsics left of a block, counts a block only if one more answer would have been taken by
 //! weight and by length. That is enough for any number of challenges: as long as answers wait for lack of room there is no
 //! such block, and where there is one, an author who takes what is there left nothing out.
+//!
+//! What the count weighs is taken in `on_initialize`, so that it depends on nothing that other pallets leave in `on_idle`. FRAME
+//! passes over `on_idle` in a block whose weight is used up, and while migrations of several blocks keep extrinsics out: those
+//! blocks do not count, for the same reason.
 
 use super::{Answer, OnChallengeOutcome};
 use crate::{
@@ -21,14 +25,16 @@ const ENVELOPE_BYTES: usize = 1024;
 const EXTENSIONS: Weight = Weight::from_parts(1_000_000_000, 16 * 1024);
 
 impl<T: Config> Pallet<T> {
-    /// Counts the block if it had room, and gives what that weighed.
-    pub(crate) fn count_room(remaining: Weight) -> Weight {
-        let weight = T::WeightInfo::count_room();
-        if !weight.all_lte(remaining) || !Self::has_room_for_an_answer() {
-            return Weight::zero();
+    /// What [`Self::count_room`] weighs, whatever it finds.
+    pub(crate) fn weight_of_count() -> Weight {
+        T::WeightInfo::count_room()
+    }
+
+    /// Counts the block if it had room.
+    pub(crate) fn count_room() {
+        if Self::has_room_for_an_answer() {
+            BlocksWithRoom::<T>::mutate(|count| *count = count.saturating_add(1));
         }
-        BlocksWithRoom::<T>::mutate(|count| *count = count.saturating_add(1));
-        weight
     }
 
     /// Whether `CheckWeight` would take the longest and heaviest answer now.

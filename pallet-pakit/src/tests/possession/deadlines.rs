@@ -1,4 +1,5 @@
 use super::*;
+use crate::WeightInfo;
 use frame_support::{
     dispatch::DispatchClass,
     traits::{Get, Hooks},
@@ -171,12 +172,38 @@ fn a_block_has_room_exactly_if_one_more_answer_fits() {
     });
 }
 
+/// A pallet that uses whatever a block has left.
+struct Greedy;
+
+impl frame_support::traits::OnIdle<u64> for Greedy {
+    fn on_idle(_: u64, remaining: Weight) -> Weight {
+        remaining
+    }
+}
+
 #[test]
-fn a_block_that_has_no_weight_left_for_the_count_is_not_counted() {
+fn idle_work_of_other_pallets_does_not_stop_the_count() {
     run(|| {
-        assert_eq!(Pakit::on_idle(1, Weight::zero()), Weight::zero());
+        let left = Weight::from_parts(1, 1);
+        // FRAME begins with another pallet in each block.
+        for (blocks, now) in (1..).zip([1, 2]) {
+            assert_eq!(<(Greedy, Pakit) as frame_support::traits::OnIdle<u64>>::on_idle(now, left), left);
+            assert_eq!(BlocksWithRoom::<Test>::get(), blocks);
+        }
+        assert_eq!(Pakit::on_idle(3, Weight::zero()), Weight::zero());
+        assert_eq!(BlocksWithRoom::<Test>::get(), 3);
+    });
+}
+
+#[test]
+fn the_count_is_weighed_at_the_beginning_of_a_block_whether_or_not_there_will_be_room() {
+    type Weights = <Test as crate::Config>::WeightInfo;
+    run(|| {
+        let weighed = Weights::visit_none() + Weights::count_room();
+        assert_eq!(Pakit::on_initialize(1), weighed);
+        System::set_block_consumed_resources(Weight::zero(), u32::MAX as usize);
+        assert_eq!(Pakit::on_idle(1, Weight::MAX), Weight::zero());
         assert_eq!(BlocksWithRoom::<Test>::get(), 0);
-        assert!(Pakit::on_idle(1, Weight::MAX).ref_time() > 0);
-        assert_eq!(BlocksWithRoom::<Test>::get(), 1);
+        assert!(weighed.all_lte(Pakit::heaviest_hook()));
     });
 }

@@ -34,7 +34,8 @@ fn ten_thousand_dags_due_in_one_block_are_carried_over_and_none_is_passed_over()
         let keeper = Keeper::of_sizes([36, 100]).staked(1_000);
         stake_many(&keeper, 10_000);
         let most = <Test as crate::Config>::WeightInfo::visit_none()
-            + (<Test as crate::Config>::WeightInfo::visit_freeze() * 100);
+            + (<Test as crate::Config>::WeightInfo::visit_freeze() * 100)
+            + <Test as crate::Config>::WeightInfo::count_room();
         for block in 1..=100u64 {
             let weight = Pakit::on_initialize(System::block_number());
             assert!(weight.all_lte(most), "block {block} weighs {weight}");
