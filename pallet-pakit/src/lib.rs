@@ -72,6 +72,11 @@
 //! All calls are O(log n) hashes in the size of the log, and weights count each hash. `anchor` reads one item of the
 //! pallet's and writes three, whatever came before: removing the head that is no longer kept needs no read. Hooks take up at
 //! most [`Config::DagsPerBlock`] staked DAGs in a block, however many are due.
+//!
+//! ## Off-chain worker
+//!
+//! With [`Config::OffchainWorker`] set to [`AnswerChallenges`], a node whose operator says so answers challenges by itself:
+//! `docs/offchain-worker.md`.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
@@ -84,6 +89,7 @@ mod impls;
 mod limits;
 #[cfg(test)]
 mod mock;
+pub mod offchain;
 pub mod possession;
 #[cfg(any(test, feature = "runtime-benchmarks"))]
 mod sparse_log;
@@ -95,6 +101,7 @@ pub mod types;
 pub mod weights;
 
 pub use impls::HostHasher;
+pub use offchain::{AnswerChallenges, OffchainWorker};
 pub use pakit_primitives::chain::{AnchorNumber, DagId, Succession};
 pub use pallet::*;
 pub use possession::{OnChallengeOutcome, Stake};
@@ -171,6 +178,7 @@ pub mod pallet {
             type RecordDeposit = ConstU64<20>;
             type MaxOperators = ConstU32<8>;
             type OnChallengeOutcome = ();
+            type OffchainWorker = ();
             type StakeMin = ConstU64<1_000>;
             type RemovalDeposit = ConstU64<5>;
             type ChallengePeriod = ConstU64<20>;
@@ -228,6 +236,10 @@ pub mod pallet {
         /// Is told how each round of challenges ended.
         #[pallet::no_default_bounds]
         type OnChallengeOutcome: OnChallengeOutcome<AccountIdOf<Self>, BalanceOf<Self>>;
+
+        /// What nodes do after each block: [`AnswerChallenges`], where their operators want it, or `()` for nothing.
+        #[pallet::no_default_bounds]
+        type OffchainWorker: OffchainWorker<BlockNumberFor<Self>>;
 
         /// Least stake with which a DAG is challenged.
         #[pallet::constant]
@@ -769,6 +781,10 @@ pub mod pallet {
             Self::count_room();
             // It was taken at the beginning of the block.
             Weight::zero()
+        }
+
+        fn offchain_worker(now: BlockNumberFor<T>) {
+            T::OffchainWorker::run(now);
         }
 
         fn integrity_test() {

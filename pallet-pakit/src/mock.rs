@@ -2,13 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
-use crate::{self as pallet_pakit, OnChallengeOutcome, possession::RoundOutcome};
+use crate::{self as pallet_pakit, AnswerChallenges, OnChallengeOutcome, possession::RoundOutcome};
 use codec::Encode;
 use frame_support::{
     derive_impl, parameter_types,
     traits::{Hooks, Randomness},
     weights::Weight,
 };
+use frame_system::offchain::{CreateAuthorizedTransaction, CreateTransaction, CreateTransactionBase};
 use sp_core::H256;
 use sp_io::hashing::blake2_256;
 use sp_runtime::{BuildStorage, Perbill};
@@ -108,6 +109,7 @@ impl pallet_pakit::Config for Test {
     type DagDeposit = DagDeposit;
     type DagsPerBlock = DagsPerBlock;
     type MaxOperators = MaxOperators;
+    type OffchainWorker = AnswerChallenges<Test>;
     type OnChallengeOutcome = Witness;
     type OperatorDeposit = OperatorDeposit;
     type Randomness = TestRandomness;
@@ -115,6 +117,35 @@ impl pallet_pakit::Config for Test {
     type ReporterShare = ReporterShare;
     type ResponseDeadline = ResponseDeadline;
     type UnbondingPeriod = UnbondingPeriod;
+}
+
+/// A transaction of the mock.
+pub(crate) type Extrinsic = frame_system::mocking::MockUncheckedExtrinsic<Test>;
+
+impl<Call> CreateTransactionBase<Call> for Test
+where
+    RuntimeCall: From<Call>,
+{
+    type Extrinsic = Extrinsic;
+    type RuntimeCall = RuntimeCall;
+}
+
+impl<Call> CreateTransaction<Call> for Test
+where
+    RuntimeCall: From<Call>,
+{
+    type Extension = ();
+
+    fn create_transaction(call: RuntimeCall, extension: ()) -> Extrinsic {
+        Extrinsic::new_transaction(call, extension)
+    }
+}
+
+impl<Call> CreateAuthorizedTransaction<Call> for Test
+where
+    RuntimeCall: From<Call>,
+{
+    fn create_extension() {}
 }
 
 /// Ends the block and begins the next one.

@@ -147,6 +147,7 @@ impl pallet_pakit::Config for Runtime {
     type FraudWindow = ConstU32<100>;
     type MaxOperators = ConstU32<16>;
     type MissSlash = MissSlash;
+    type OffchainWorker = pallet_pakit::AnswerChallenges<Runtime>;
     type OnChallengeOutcome = ();
     type OperatorDeposit = ConstU128<{ deposit(0, 32) }>;
     type Randomness = ParentHash;

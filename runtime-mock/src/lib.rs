@@ -18,6 +18,7 @@ mod benchmarks;
 mod configs;
 mod construct;
 pub mod genesis_presets;
+mod offchain;
 #[cfg(test)]
 mod tests;
 
@@ -133,7 +134,7 @@ pub const VERSION: RuntimeVersion = RuntimeVersion {
     spec_name: Cow::Borrowed("pakit-mock"),
     impl_name: Cow::Borrowed("pakit-mock"),
     authoring_version: 1,
-    spec_version: 1,
+    spec_version: 2,
     impl_version: 1,
     apis: RUNTIME_API_VERSIONS,
     transaction_version: 1,

@@ -79,6 +79,17 @@ impl<T: Config> Pallet<T> {
         Ok((valid, Weight::zero()))
     }
 
+    /// Whether the chain would take the answer now, as far as its state tells: for who is about to send one.
+    pub(crate) fn ensure_answers(
+        dag: DagId,
+        challenge: ChallengeNumber,
+        header: &HeaderBytes,
+        inclusion: &InclusionPath,
+        answer: &Answer,
+    ) -> Result<(), Error<T>> {
+        Self::check_response(dag, challenge, header, inclusion, answer).map(drop)
+    }
+
     /// Takes the answer, and ends the round with its last one.
     pub(crate) fn take_response(
         dag: DagId,

@@ -23,6 +23,7 @@ pub(super) mod refusals;
 mod removed;
 mod rounds;
 mod stakes;
+mod worker;
 
 /// What is held of the account's behind its DAGs.
 fn staked(who: AccountId) -> u64 {

@@ -154,8 +154,8 @@ fn serve(
         transaction_pool: Some(OffchainTransactionPoolFactory::new(pool.clone())),
         network_provider: Arc::new(network.clone()),
         is_validator: true,
-        // This node calls nobody.
-        enable_http_requests: false,
+        // For challenges: the runtime's worker asks companions on this machine, if there are any, and nobody else.
+        enable_http_requests: true,
         custom_extensions: |_| Vec::new(),
     })
     .map_err(sc_service::Error::from)?;

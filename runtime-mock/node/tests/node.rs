@@ -163,6 +163,21 @@ fn manual_sealing_makes_and_finalizes_only_what_it_is_told_to() {
     assert_eq!(node.best(), 3);
 }
 
+/// As an operator does who tells the runtime's worker whom to ask.
+#[test]
+fn the_storage_of_off_chain_workers_can_be_written_and_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let base_path = folder.path().to_str().unwrap();
+    let (key, value) = ("0x70616b6974", "0x0102");
+    let node = Node::start(&["--base-path", base_path]);
+    assert_eq!(node.ask("offchain_localStorageGet", json!(["PERSISTENT", key])), json!(null));
+    node.ask("offchain_localStorageSet", json!(["PERSISTENT", key, value]));
+    assert_eq!(node.ask("offchain_localStorageGet", json!(["PERSISTENT", key])), json!(value));
+    assert!(node.stop("-TERM").success());
+    let node = Node::start(&["--base-path", base_path]);
+    assert_eq!(node.ask("offchain_localStorageGet", json!(["PERSISTENT", key])), json!(value));
+}
+
 #[test]
 fn a_killed_node_comes_back_with_every_block_it_spoke_of() {
     const KILLS: u64 = 6;

@@ -1,20 +1,31 @@
 //! Challenges through the whole runtime: its randomness, its pool, its extensions and its blocks.
 
-use frame_support::{dispatch::Pays, storage::with_transaction, traits::fungible::InspectHold};
+use frame_support::{
+    dispatch::Pays,
+    storage::with_transaction,
+    traits::{OffchainWorker, fungible::InspectHold},
+};
+use frame_system::offchain::CreateAuthorizedTransaction;
 use pakit_primitives::{
     Compression, ContentHash, Hasher, Header as BlockHeader, MetadataHash, Parents, SoftwareHasher,
     possession::OpenChallenge,
 };
 use pallet_pakit::possession::Answer;
+use sp_core::offchain::{
+    OffchainDbExt, OffchainWorkerExt, StorageKind, TransactionPoolExt,
+    testing::{PendingRequest, TestOffchainExt, TestTransactionPoolExt},
+};
 use sp_runtime::{
     ApplyExtrinsicResult, DispatchError, TransactionOutcome,
-    generic::Era,
     traits::{Dispatchable, Header as _},
     transaction_validity::{InvalidTransaction, TransactionSource, TransactionValidity, TransactionValidityError},
 };
 
 use super::*;
-use crate::{Balance, BlockNumber, Executive, Hash, Header, RuntimeHoldReason, RuntimeOrigin, UncheckedExtrinsic};
+use crate::{
+    AllPalletsWithSystem, Balance, BlockNumber, Executive, Hash, Header, RuntimeHoldReason, RuntimeOrigin,
+    UncheckedExtrinsic,
+};
 
 const CONTENT: &[u8] = b"thirty-two random bytes and the name";
 const STAKE: Balance = 100 * UNIT;
@@ -35,22 +46,9 @@ fn genesis() -> BlockHeader {
     }
 }
 
-/// A transaction without a signature, as whoever has the slice sends it.
+/// A transaction without a signature, as whoever has the slice sends it, the off-chain worker among them.
 fn unsigned(call: pallet_pakit::Call<Runtime>) -> UncheckedExtrinsic {
-    let extension: TxExtension = (
-        frame_system::AuthorizeCall::new(),
-        frame_system::CheckNonZeroSender::new(),
-        frame_system::CheckSpecVersion::new(),
-        frame_system::CheckTxVersion::new(),
-        frame_system::CheckGenesis::new(),
-        frame_system::CheckMortality::from(Era::Immortal),
-        frame_system::CheckNonce::from(0),
-        frame_system::CheckWeight::new(),
-        pallet_transaction_payment::ChargeTransactionPayment::from(0),
-        frame_metadata_hash_extension::CheckMetadataHash::new(false),
-        frame_system::WeightReclaim::new(),
-    );
-    UncheckedExtrinsic::new_transaction(call.into(), extension)
+    <Runtime as CreateAuthorizedTransaction<pallet_pakit::Call<Runtime>>>::create_authorized_transaction(call.into())
 }
 
 fn answer(open: &OpenChallenge<BlockNumber>, slice: &[u8]) -> UncheckedExtrinsic {
@@ -89,9 +87,13 @@ impl Author {
     }
 }
 
-/// Alice has a DAG of one block staked; blocks go by until challenges are drawn.
 fn with_challenges(test: impl FnOnce(Author, Vec<OpenChallenge<BlockNumber>>)) {
-    chain_of("development").execute_with(|| {
+    with_challenges_on(chain_of("development"), test);
+}
+
+/// Alice has a DAG of one block staked; blocks go by until challenges are drawn.
+fn with_challenges_on(mut chain: TestExternalities, test: impl FnOnce(Author, Vec<OpenChallenge<BlockNumber>>)) {
+    chain.execute_with(|| {
         let alice = || RuntimeOrigin::signed(Sr25519Keyring::Alice.to_account_id());
         Pakit::create_dag(alice(), genesis().to_bytes().try_into().unwrap(), None).unwrap();
         Pakit::stake(alice(), 0, STAKE).unwrap();
@@ -163,5 +165,43 @@ fn empty_blocks_count_against_the_deadline_and_a_miss_is_slashed() {
         assert_eq!(Pakit::stake_behind(0).unwrap().tally.missed, 4);
         // 5 % of it for each.
         assert_eq!(staked(), STAKE / 5 * 4);
+    });
+}
+
+#[test]
+fn the_worker_of_the_runtime_sends_what_its_pool_and_its_blocks_take() {
+    const URL: &str = "http://127.0.0.1:9955/v1";
+    let mut chain = chain_of("development");
+    let (node, state) = TestOffchainExt::new();
+    let (pool, pooled) = TestTransactionPoolExt::new();
+    chain.register_extension(OffchainDbExt::new(node.clone()));
+    chain.register_extension(OffchainWorkerExt::new(node));
+    chain.register_extension(TransactionPoolExt::new(pool));
+    with_challenges_on(chain, |mut author, open| {
+        let list = b"0 http://127.0.0.1:9955";
+        sp_io::offchain::local_storage_set(StorageKind::PERSISTENT, pallet_pakit::offchain::COMPANIONS_KEY, list);
+        let expect = |path: &str, body: Vec<u8>| {
+            let (method, uri) = ("GET".to_owned(), format!("{URL}{path}"));
+            let expected = PendingRequest { method, uri, sent: true, response: Some(body), ..Default::default() };
+            state.write().expect_request(expected);
+        };
+        let right = (genesis().to_bytes(), Vec::<[u8; 32]>::new(), CONTENT.to_vec(), Vec::<[u8; 32]>::new()).encode();
+        for _ in &open {
+            // The content has one slice, which all four challenges ask for.
+            expect("/challenge?size=1&position=0", right.clone());
+        }
+        expect("/head/raw", Pakit::head(0).unwrap().1.head.encode());
+        AllPalletsWithSystem::offchain_worker(System::block_number());
+
+        let sent: Vec<UncheckedExtrinsic> = std::mem::take(&mut pooled.write().transactions)
+            .iter()
+            .map(|bytes| UncheckedExtrinsic::decode(&mut &bytes[..]).unwrap())
+            .collect();
+        assert_eq!(sent.len(), 4);
+        for extrinsic in &sent {
+            assert!(author.pool(extrinsic.clone()).unwrap().propagate);
+        }
+        assert_eq!(author.block(sent), [Ok(Ok(())), Ok(Ok(())), Ok(Ok(())), Ok(Ok(()))]);
+        assert_eq!(Pakit::open_challenges(0), vec![]);
     });
 }
