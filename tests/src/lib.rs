@@ -6,6 +6,7 @@
 //! | [`process`] | a process with a time limit, whose output is read while it runs and that never outlives its value |
 //! | [`pakit`] | the program `pakit` in a folder, with a clean environment |
 //! | [`node`] | the development node: started, killed, started again in the same place, and asked over HTTP |
+//! | [`service`] | `pakit serve`: started, killed, started again in the same place, and asked over HTTP |
 //! | [`chain`] | what the chain keeps and which extrinsics are in its blocks, decoded here |
 //! | [`folder`] | folders with all that a restored folder must have in common with its original |
 //! | [`proof`] | every change of a proof document that a reader must notice |
@@ -21,10 +22,11 @@ pub mod node;
 pub mod pakit;
 pub mod process;
 pub mod proof;
+pub mod service;
 
 use std::{env, path::PathBuf, time::Duration};
 
-pub use self::{node::Node, pakit::Pakit};
+pub use self::{node::Node, pakit::Pakit, service::Service};
 
 /// How long anything may take on a busy machine before a test says that it never happens.
 pub const PATIENCE: Duration = Duration::from_secs(180);

@@ -73,6 +73,24 @@ impl Node {
         }
     }
 
+    /// What it has said on standard error since it was started last.
+    pub fn said(&self) -> String {
+        self.running.as_ref().map(Running::stderr).unwrap_or_default()
+    }
+
+    /// Sets an entry of the off-chain workers' storage, as its operator does.
+    pub fn set_local(&self, key: &[u8], value: &[u8]) {
+        let text = |bytes: &[u8]| format!("0x{}", hex::encode(bytes));
+        self.ask("offchain_localStorageSet", json!(["PERSISTENT", text(key), text(value)]));
+    }
+
+    /// An entry of the off-chain workers' storage.
+    pub fn local(&self, key: &[u8]) -> Option<Vec<u8>> {
+        let key = format!("0x{}", hex::encode(key));
+        let value = self.ask("offchain_localStorageGet", json!(["PERSISTENT", key]));
+        value.as_str().map(|text| hex::decode(text.trim_start_matches("0x")).unwrap())
+    }
+
     /// The result of an RPC call.
     #[track_caller]
     pub fn ask(&self, method: &str, parameters: Value) -> Value {

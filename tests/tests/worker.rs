@@ -1,0 +1,157 @@
+//! The node's off-chain worker with the real service at its side: challenges are answered without anybody's doing, a companion
+//! that is gone costs what it must, and one that comes back is asked again.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use codec::Decode;
+use pakit_primitives::possession::Tally;
+use pakit_tests::{
+    Node, PATIENCE, POLL, Pakit, Service,
+    chain::{Balance, BlockNumber},
+};
+use std::{
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Keys of the node's local storage, as docs/offchain-worker.md has them.
+const COMPANIONS: &[u8] = b"pakit/worker/companions";
+const BEHIND: &[u8] = b"pakit/worker/behind/0";
+
+/// A thousand of the development chain's units.
+const STAKE: Balance = 1_000_000_000_000_000;
+/// Challenges in each of its rounds.
+const ROUND: u64 = 4;
+
+/// How long a worker has before it gets another block to do its work after. A deadline is ten blocks long.
+const BREATH: Duration = Duration::from_secs(3);
+
+/// A node, and a staked archive whose service it knows.
+struct Challenged {
+    node: Node,
+    archive: Pakit,
+    service: Service,
+    dag: u32,
+}
+
+impl Challenged {
+    fn new(folder: &Path) -> Self {
+        let (node, archive) = (Node::instant(), Pakit::new(folder));
+        archive.init();
+        for size in [0, 1, 1023, 1024, 1025, 5_000, 30_000, 60_000] {
+            let content: Vec<u8> = (0..size).map(|at: u32| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+            archive.put(&format!("content-{size}"), content);
+        }
+        let dag = archive.create_dag(&node.url());
+        archive.anchor();
+        let service = Service::start(&archive, &[]);
+        node.set_local(COMPANIONS, format!("{dag} http://{}\n", service.address()).as_bytes());
+        node.stake(dag, STAKE);
+        Self { node, archive, service, dag }
+    }
+
+    fn tally(&self) -> Tally {
+        self.node.stake_behind(self.dag).unwrap().tally
+    }
+
+    /// Makes blocks until something holds, each a while after the one before: a worker that came upon another one at work leaves
+    /// all to the next block's.
+    #[track_caller]
+    fn blocks_until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let begin = Instant::now();
+        while !holds(self) {
+            assert!(begin.elapsed() < PATIENCE, "never {what}: {}{}", self.node.said(), self.service.said());
+            self.node.make_block();
+            let made = Instant::now();
+            while made.elapsed() < BREATH && !holds(self) {
+                thread::sleep(POLL);
+            }
+        }
+    }
+
+    /// Blocks go by, and after each whatever is asked is answered.
+    #[track_caller]
+    fn answers_for(&self, blocks: u64) {
+        let end = self.node.best() + blocks;
+        while self.node.best() < end {
+            self.node.make_block();
+            self.blocks_until("is all answered", |it| it.node.open_challenges(it.dag).is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_node_answers_for_200_blocks_misses_without_its_companion_and_recovers_with_it() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut it = Challenged::new(&scratch.path().join("archive"));
+
+    it.answers_for(200);
+    let before = it.tally();
+    assert_eq!((before.missed, before.declared), (0, 0), "{}", it.node.said());
+    // A round is 20 blocks long, and some for draw and answers.
+    assert!(before.answered >= 7 * ROUND && before.answered % ROUND == 0, "{before:?}");
+    assert!(it.service.metric("pakit_challenges_answered_total") >= before.answered);
+    assert_eq!(it.node.stake_behind(it.dag).unwrap().amount, STAKE);
+
+    it.service.kill9();
+    for blocks in 0.. {
+        if it.tally().missed > 0 {
+            break;
+        }
+        assert!(blocks < 100, "nothing was asked");
+        it.node.make_block();
+    }
+    let missed = it.tally();
+    assert_eq!((missed.answered, missed.missed), (before.answered, ROUND));
+    // A twentieth for each.
+    assert_eq!(it.node.stake_behind(it.dag).unwrap().amount, STAKE / 5 * 4);
+    it.node.until("does it tell why", |node| node.said().contains("the companion cannot be reached"));
+
+    it.service.restart();
+    it.answers_for(60);
+    let after = it.tally();
+    assert!(after.answered >= before.answered + ROUND, "{after:?}");
+    assert_eq!(after.missed, ROUND, "{}", it.node.said());
+}
+
+#[test]
+fn an_anchor_that_is_behind_is_told_until_the_head_is_anchored() {
+    let scratch = tempfile::tempdir().unwrap();
+    let it = Challenged::new(&scratch.path().join("archive"));
+    let behind = || -> Option<(u64, u64, BlockNumber, BlockNumber)> {
+        it.node.local(BEHIND).map(|bytes| Decode::decode(&mut &bytes[..]).unwrap())
+    };
+    let anchored = it.archive.head().0;
+    it.answers_for(1);
+    assert_eq!(behind(), None);
+    it.archive.put("one more", "one more\n");
+    it.blocks_until("is it noticed", |_| behind().is_some());
+    let (told_anchored, archived, since, told) = behind().unwrap();
+    assert_eq!((told_anchored, archived), (anchored, anchored + 1));
+    assert!(since <= told && u64::from(told) <= it.node.best());
+    let text = format!("it covers {anchored} blocks, and the archive has {}", anchored + 1);
+    it.node.until("is it told", |node| node.said().contains(&text));
+
+    it.archive.anchor();
+    it.blocks_until("is it forgotten", |_| behind().is_none());
+}
+
+#[test]
+fn a_list_that_names_another_machine_is_refused_aloud_and_nothing_is_asked() {
+    let scratch = tempfile::tempdir().unwrap();
+    let it = Challenged::new(&scratch.path().join("archive"));
+    let list = format!("{} http://{}\n7 http://192.0.2.1:80\n", it.dag, it.service.address());
+    it.node.set_local(COMPANIONS, list.as_bytes());
+    it.node.make_block();
+    it.node.until("is it refused", |node| node.said().contains("line 2 names another machine, 192.0.2.1:80"));
+    // No line of it is used: what is asked from now on is missed.
+    for blocks in 0.. {
+        if it.tally().missed > 0 {
+            break;
+        }
+        assert!(blocks < 100, "nothing was asked");
+        it.node.make_block();
+    }
+    assert_eq!(it.service.metric("pakit_challenges_answered_total"), 0);
+}
