@@ -34,6 +34,17 @@ pub struct ChallengeAnswer {
     pub siblings: Vec<Digest>,
 }
 
+/// The block that holds a slice, and nothing of its content: what can be shown of one that was let go.
+///
+/// Frozen bytes: `challenge::tests::answer_bytes_are_frozen`.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct DrawnBlock {
+    /// The bytes of its header.
+    pub header: Vec<u8>,
+    /// Its audit path in the log of the challenge's size, leaf to root.
+    pub inclusion: Vec<Digest>,
+}
+
 /// Why a challenge was not answered.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -71,16 +82,28 @@ pub enum ChallengeError {
 /// Answers the challenge for slice `position` of all slices of the log's first `size` blocks. Reads the whole of the one content, a
 /// chunk at a time, and finds its block with one look at each level of the log. What is given was verified.
 pub fn answer(backend: &Arc<dyn DagBackend>, size: u64, position: u64) -> Result<ChallengeAnswer, ChallengeError> {
-    let log = LogReader::new(backend.as_ref());
-    let head = log.head_at(size)?;
-    let block = find_block(backend.as_ref(), size, position)?;
-    let (leaf_index, block_hash) = (block.leaf_index(), block.block_hash());
-    let inclusion = log.inclusion(leaf_index, size)?;
-    verify_inclusion::<SoftwareHasher>(&head, leaf_index, &block_hash, &inclusion)?;
+    let (block, DrawnBlock { header, inclusion }) = prove_block(backend.as_ref(), size, position)?;
     // The block is the last one whose slices begin no later.
     let index = position - block.header().slices_before;
     let (slice, siblings) = prove_slice(backend, &block, index)?;
-    Ok(ChallengeAnswer { header: block.header().to_bytes(), inclusion, slice, siblings })
+    Ok(ChallengeAnswer { header, inclusion, slice, siblings })
+}
+
+/// The block that holds slice `position` of all slices of the log's first `size` blocks, whether or not its content is kept. What is
+/// given was verified.
+pub fn drawn_block(backend: &dyn DagBackend, size: u64, position: u64) -> Result<DrawnBlock, ChallengeError> {
+    prove_block(backend, size, position).map(|(_, drawn)| drawn)
+}
+
+fn prove_block(backend: &dyn DagBackend, size: u64, position: u64) -> Result<(DagBlock, DrawnBlock), ChallengeError> {
+    let log = LogReader::new(backend);
+    let head = log.head_at(size)?;
+    let block = find_block(backend, size, position)?;
+    let (leaf_index, block_hash) = (block.leaf_index(), block.block_hash());
+    let inclusion = log.inclusion(leaf_index, size)?;
+    verify_inclusion::<SoftwareHasher>(&head, leaf_index, &block_hash, &inclusion)?;
+    let header = block.header().to_bytes();
+    Ok((block, DrawnBlock { header, inclusion }))
 }
 
 /// The block of the first `size`, at least one, that holds a slice: where slices begin rises strictly from block to block.
@@ -211,6 +234,8 @@ mod tests {
         assert!(index < header.slices());
         let (hash, bytes) = (&header.content_hash, header.original_size);
         verify_slice::<SoftwareHasher>(hash, bytes, index, &answer.slice, &answer.siblings).unwrap();
+        let drawn = drawn_block(engine.backend().as_ref(), size, position).unwrap();
+        assert_eq!(drawn, DrawnBlock { header: answer.header, inclusion: answer.inclusion });
         header
     }
 
@@ -258,6 +283,8 @@ mod tests {
         bytes.extend([7; 32]);
         assert_eq!(answer.encode(), bytes);
         assert_eq!(ChallengeAnswer::decode(&mut bytes.as_slice()).unwrap(), answer);
+        let drawn = DrawnBlock { header: answer.header, inclusion: answer.inclusion };
+        assert_eq!(drawn.encode(), bytes[..37]);
     }
 
     proptest! {

@@ -248,3 +248,11 @@ pub(super) async fn challenge(State(shared): State<Arc<Shared>>, query: Params<C
     shared.metrics.challenges_answered.inc();
     Ok(answer(BYTES, bytes))
 }
+
+/// The block that a challenge falls on, in SCALE: what is asked for when its content was declared removed.
+pub(super) async fn drawn_block(State(shared): State<Arc<Shared>>, query: Params<ChallengeParams>) -> Answer {
+    let ChallengeParams { size, position } = params(query)?;
+    let bytes = shared
+        .ask(move |shared| Ok(challenge::drawn_block(shared.engine.backend().as_ref(), size, position)?.encode()));
+    Ok(answer(BYTES, bytes.await?))
+}

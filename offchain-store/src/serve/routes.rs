@@ -26,6 +26,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/head/raw", get(documents::raw_head))
         .route("/v1/consistency", get(documents::consistency))
         .route("/v1/challenge", get(documents::challenge))
+        .route("/v1/challenge/block", get(documents::drawn_block))
         .route("/v1/blocks", post(put::put))
         .route("/v1/blocks/{block}", get(documents::block))
         .route("/v1/blocks/{block}/header", get(documents::header))

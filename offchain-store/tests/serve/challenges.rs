@@ -2,7 +2,7 @@
 
 use super::{Archive, Server, bytes};
 use codec::Decode;
-use offchain_store::challenge::ChallengeAnswer;
+use offchain_store::challenge::{ChallengeAnswer, DrawnBlock};
 use pakit_primitives::{Head, Header, SoftwareHasher, log::verify_inclusion, slice::verify_slice};
 use proptest::{prelude::*, test_runner::TestRunner};
 
@@ -72,6 +72,18 @@ fn a_content_that_is_gone_or_damaged_is_not_answered_for() {
     super::damage::damage(&archive, &damaged[..32]);
     let server = archive.serve(&[]);
     server.get("/v1/challenge?size=3&position=3").is_problem(410, "content-gone");
+    // Its block is there still.
+    let drawn = server.get("/v1/challenge/block?size=3&position=3");
+    assert_eq!((drawn.status, drawn.header("content-type")), (200, "application/octet-stream"), "{drawn:?}");
+    let drawn = DrawnBlock::decode(&mut &drawn.body[..]).unwrap();
+    let head = Head::decode(&mut &server.get("/v1/head/raw?size=3").body[..]).unwrap();
+    let header = Header::decode(&drawn.header).unwrap();
+    let block_hash = header.block_hash::<SoftwareHasher>();
+    assert_eq!((header.leaf_index, block_hash.to_string()), (1, gone));
+    verify_inclusion::<SoftwareHasher>(&head, 1, &block_hash, &drawn.inclusion).unwrap();
+    server.get("/v1/challenge/block?size=3&position=99").is_problem(404, "beyond-log");
+    server.get("/v1/challenge/block?size=0&position=0").is_problem(404, "no-such-proof");
+    server.get("/v1/challenge/block?size=3").is_problem(400, "bad-parameter");
     server.get("/v1/challenge?size=3&position=8").is_problem(500, "content-damaged");
     assert_eq!(server.metric("pakit_challenges_answered_total"), 0.0);
 }

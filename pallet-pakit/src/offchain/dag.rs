@@ -8,7 +8,7 @@ use super::{
     notes::{SentAnswers, clear_behind, note_behind},
 };
 use crate::{
-    Call, Config, Error, Pallet,
+    Call, Config, Error, Pallet, RemovedRanges,
     possession::{Answer, SliceBytes, SliceSiblings},
     types::{HeaderBytes, InclusionPath, OpenChallengeOf},
 };
@@ -18,8 +18,13 @@ use frame_system::{
     offchain::{CreateAuthorizedTransaction, SubmitTransaction},
     pallet_prelude::BlockNumberFor,
 };
-use pakit_primitives::possession::ChallengeNumber;
+use pakit_primitives::{Header, possession::ChallengeNumber};
 use sp_runtime::{SaturatedConversion, offchain::Timestamp};
+
+/// The status by which a companion says that a content was let go.
+const GONE: u16 = 410;
+/// Most declared ranges of a DAG that are looked through for an answer.
+const RANGES_MAX: usize = 16_384;
 
 /// What did not go well. It is tried again after the next block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -34,6 +39,12 @@ pub(crate) enum Failure {
     /// The companion's answer is wrong, as the chain's own check found.
     #[error("challenge {challenge} is not answered: the companion's answer would be refused: {reason}")]
     Refused { challenge: ChallengeNumber, reason: &'static str },
+    /// The content is gone, and that was not declared, or too late.
+    #[error(
+        "challenge {challenge} is not answered: the content of block {leaf_index} was removed, and no range covers it that \
+         was declared in time"
+    )]
+    NotDeclared { challenge: ChallengeNumber, leaf_index: u64 },
     /// The node's pool did not take the answer.
     #[error("challenge {0} is not answered: the node's pool does not take the answer")]
     NotPooled(ChallengeNumber),
@@ -78,6 +89,8 @@ pub(super) fn serve<T: Config + CreateAuthorizedTransaction<Call<T>>>(
     for open in due {
         match answer::<T>(&asked, &open) {
             Ok(()) => sent.note(&open, now),
+            // It waits there since it was sent before.
+            Err(Failure::NotPooled(_)) if sent.has(&open) => sent.note(&open, now),
             Err(failure) => {
                 tell(failure);
                 // Who is not there, or has used up the time, is not asked for more.
@@ -99,10 +112,13 @@ fn answer<T: Config + CreateAuthorizedTransaction<Call<T>>>(
 ) -> Result<(), Failure> {
     let (dag, challenge) = (open.dag, open.challenge);
     let path = format!("/v1/challenge?size={}&position={}", open.head.size, open.position);
-    let bytes = asked.decode(&path, AnswerBytes::max_encoded_len());
-    let AnswerBytes { header, inclusion, slice, siblings } =
-        bytes.map_err(|source| Failure::NotAsked { challenge, source })?;
-    let answer = Answer::Slice { slice, siblings };
+    let (header, inclusion, answer) = match asked.decode(&path, AnswerBytes::max_encoded_len()) {
+        Ok(AnswerBytes { header, inclusion, slice, siblings }) => {
+            (header, inclusion, Answer::Slice { slice, siblings })
+        }
+        Err(AskError::Status(GONE)) => declared::<T>(asked, open)?,
+        Err(source) => return Err(Failure::NotAsked { challenge, source }),
+    };
     Pallet::<T>::ensure_answers(dag, challenge, &header, &inclusion, &answer)
         .map_err(|error: Error<T>| Failure::Refused { challenge, reason: error.into() })?;
     let call = Call::<T>::respond { dag, challenge, header, inclusion, answer };
@@ -110,6 +126,27 @@ fn answer<T: Config + CreateAuthorizedTransaction<Call<T>>>(
     SubmitTransaction::<T, Call<T>>::submit_transaction(extrinsic).map_err(|()| Failure::NotPooled(challenge))?;
     log::info!(target: LOG_TARGET, "DAG {dag}: challenge {challenge} is answered");
     Ok(())
+}
+
+/// What answers for a content that was let go: its block, and the range that was declared.
+fn declared<T: Config>(
+    asked: &Asked,
+    open: &OpenChallengeOf<T>,
+) -> Result<(HeaderBytes, InclusionPath, Answer), Failure> {
+    let challenge = open.challenge;
+    let path = format!("/v1/challenge/block?size={}&position={}", open.head.size, open.position);
+    let bytes_max = HeaderBytes::max_encoded_len().saturating_add(InclusionPath::max_encoded_len());
+    let (header, inclusion): (HeaderBytes, InclusionPath) =
+        asked.decode(&path, bytes_max).map_err(|source| Failure::NotAsked { challenge, source })?;
+    let leaf_index = match Header::decode(&header) {
+        Ok(header) => header.leaf_index,
+        Err(_) => return Err(Failure::NotAsked { challenge, source: AskError::Malformed }),
+    };
+    let mut ranges = RemovedRanges::<T>::iter_prefix(open.dag).take(RANGES_MAX);
+    let in_time = ranges
+        .find(|(_, range)| (range.first..=range.last).contains(&leaf_index) && range.effective_at <= open.frozen_at);
+    let (range, _) = in_time.ok_or(Failure::NotDeclared { challenge, leaf_index })?;
+    Ok((header, inclusion, Answer::Removed { range }))
 }
 
 /// Whether the anchored head is the archive's. Where it is behind that is written down, and told from time to time.

@@ -63,6 +63,11 @@ impl<BlockNumber: AtLeast32BitUnsigned + Copy + Encode + Decode> SentAnswers<Blo
         sent.is_none_or(|sent| now < sent.at || now.saturating_sub(sent.at) >= RESEND_BLOCKS.into())
     }
 
+    /// Whether one was sent at all.
+    pub(super) fn has(&self, open: &OpenChallenge<BlockNumber>) -> bool {
+        self.sent.iter().any(|sent| sent.is_for(open))
+    }
+
     /// Remembers that one was sent.
     pub(super) fn note(&mut self, open: &OpenChallenge<BlockNumber>, now: BlockNumber) {
         self.sent.retain(|sent| !sent.is_for(open));

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    AnswerChallenges,
+    AnswerChallenges, RemovedRanges,
     mock::Extrinsic,
     offchain::{AskError, Behind, COMPANIONS_KEY, CompanionsError, behind_key, companions, dag::Failure},
 };
@@ -10,144 +10,31 @@ use codec::{Decode, DecodeAll, Encode};
 use frame_support::traits::Hooks;
 use pakit_primitives::possession::OpenChallenge;
 use sp_core::offchain::{
-    Externalities, HttpError, HttpRequestId, HttpRequestStatus, OffchainDbExt, OffchainWorkerExt, OpaqueNetworkState,
-    StorageKind, Timestamp, TransactionPoolExt,
+    OffchainDbExt, OffchainWorkerExt, StorageKind, Timestamp, TransactionPoolExt,
     testing::{TestOffchainExt, TestTransactionPoolExt},
 };
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
+use wire::{Network, Pool, Reply, Wire, says};
 
-/// What a companion does with a request.
-#[derive(Clone, Debug)]
-enum Reply {
-    /// It answers.
-    Says(u16, Vec<u8>),
-    /// It is not there.
-    Down,
-    /// It says nothing until the deadline.
-    Slow,
-    /// It says how well all is, and no more until the deadline.
-    SlowBody,
-}
-
-fn says(answer: impl Encode) -> Reply {
-    Reply::Says(200, answer.encode())
-}
-
-type Companion = dyn Fn(&Keeper, &str) -> Reply + Send;
-
-/// What listens on the node's machine.
-struct Network {
-    keeper: Keeper,
-    companion: Box<Companion>,
-    asked: Vec<String>,
-    replies: BTreeMap<u16, Reply>,
-}
-
-/// The node's side of it: the storage, clock and requests of `TestOffchainExt`, which knows neither statuses nor deadlines.
-struct Wire {
-    node: TestOffchainExt,
-    network: Arc<Mutex<Network>>,
-}
-
-impl Wire {
-    fn reply(&self, id: HttpRequestId) -> Reply {
-        self.network.lock().unwrap().replies[&id.0].clone()
-    }
-
-    fn wait_until(&self, deadline: Option<Timestamp>) {
-        self.node.0.write().timestamp = deadline.expect("each request has a deadline");
-    }
-}
-
-impl Externalities for Wire {
-    fn is_validator(&self) -> bool {
-        self.node.is_validator()
-    }
-
-    fn network_state(&self) -> Result<OpaqueNetworkState, ()> {
-        self.node.network_state()
-    }
-
-    fn timestamp(&mut self) -> Timestamp {
-        self.node.timestamp()
-    }
-
-    fn sleep_until(&mut self, deadline: Timestamp) {
-        self.node.sleep_until(deadline);
-    }
-
-    fn random_seed(&mut self) -> [u8; 32] {
-        self.node.random_seed()
-    }
-
-    fn http_request_start(&mut self, method: &str, uri: &str, meta: &[u8]) -> Result<HttpRequestId, ()> {
-        assert_eq!(method, "GET");
-        let id = self.node.http_request_start(method, uri, meta)?;
-        let mut network = self.network.lock().unwrap();
-        let reply = (network.companion)(&network.keeper, uri);
-        network.asked.push(uri.to_owned());
-        // Its state forgets requests that were read to their end, and gives their numbers again.
-        network.replies.insert(id.0, reply.clone());
-        let body = if let Reply::Says(_, body) = reply { body } else { Vec::new() };
-        self.node.0.write().requests.get_mut(&id).unwrap().response = Some(body);
-        Ok(id)
-    }
-
-    fn http_request_add_header(&mut self, id: HttpRequestId, name: &str, value: &str) -> Result<(), ()> {
-        self.node.http_request_add_header(id, name, value)
-    }
-
-    fn http_request_write_body(
-        &mut self,
-        id: HttpRequestId,
-        chunk: &[u8],
-        deadline: Option<Timestamp>,
-    ) -> Result<(), HttpError> {
-        self.node.http_request_write_body(id, chunk, deadline)
-    }
-
-    fn http_response_wait(&mut self, ids: &[HttpRequestId], deadline: Option<Timestamp>) -> Vec<HttpRequestStatus> {
-        let status = |id: &HttpRequestId| match self.reply(*id) {
-            Reply::Says(status, _) => HttpRequestStatus::Finished(status),
-            Reply::Down => HttpRequestStatus::IoError,
-            Reply::Slow => {
-                self.wait_until(deadline);
-                HttpRequestStatus::DeadlineReached
-            }
-            Reply::SlowBody => HttpRequestStatus::Finished(200),
-        };
-        ids.iter().map(status).collect()
-    }
-
-    fn http_response_headers(&mut self, id: HttpRequestId) -> Vec<(Vec<u8>, Vec<u8>)> {
-        self.node.http_response_headers(id)
-    }
-
-    fn http_response_read_body(
-        &mut self,
-        id: HttpRequestId,
-        buffer: &mut [u8],
-        deadline: Option<Timestamp>,
-    ) -> Result<usize, HttpError> {
-        if let Reply::SlowBody = self.reply(id) {
-            self.wait_until(deadline);
-            return Err(HttpError::DeadlineReached);
-        }
-        self.node.http_response_read_body(id, buffer, deadline)
-    }
-
-    fn set_authorized_nodes(&mut self, nodes: Vec<sp_core::OpaquePeerId>, authorized_only: bool) {
-        self.node.set_authorized_nodes(nodes, authorized_only);
-    }
-}
+mod wire;
 
 /// The parts of a path: of a challenge, size and position.
 fn challenge_of(uri: &str) -> Option<(u64, u64)> {
     let (size, position) = uri.split_once("/v1/challenge?size=")?.1.split_once("&position=")?;
     Some((size.parse().unwrap(), position.parse().unwrap()))
+}
+
+/// What is left of a content that is gone.
+fn drawn_block(keeper: &Keeper, uri: &str) -> Option<Reply> {
+    let (size, position) = challenge_of(&uri.replace("/v1/challenge/block?", "/v1/challenge?"))?;
+    let (header, inclusion, _, _) = answer_of(keeper, size, position);
+    Some(says((header, inclusion)))
 }
 
 /// What `pakit serve` says.
@@ -177,6 +64,7 @@ struct Node {
     node: TestOffchainExt,
     /// What was sent to its pool since the last look.
     pool: Box<dyn Fn() -> Vec<Vec<u8>>>,
+    is_pool_closed: Arc<AtomicBool>,
 }
 
 fn with_node(test: impl FnOnce(&Node)) {
@@ -188,11 +76,12 @@ fn with_node(test: impl FnOnce(&Node)) {
     let mut ext = new_test_ext();
     ext.register_extension(OffchainDbExt::new(node.clone()));
     ext.register_extension(OffchainWorkerExt::new(Wire { node: node.clone(), network: network.clone() }));
-    ext.register_extension(TransactionPoolExt::new(pool));
+    let is_closed = Arc::new(AtomicBool::new(false));
+    ext.register_extension(TransactionPoolExt::new(Pool { pool, is_closed: is_closed.clone() }));
     ext.execute_with(|| {
         let _staked = Keeper::new().staked(1_000);
         assert_eq!(draw(DAG).len(), 4);
-        test(&Node { network, node, pool: Box::new(pool_state) });
+        test(&Node { network, node, pool: Box::new(pool_state), is_pool_closed: is_closed });
         Pakit::do_try_state().unwrap();
     });
 }
@@ -316,6 +205,31 @@ fn an_answer_that_was_lost_is_sent_again_some_blocks_later() {
 }
 
 #[test]
+fn what_the_pool_does_not_take_is_tried_again_at_once_and_what_it_has_already_is_not() {
+    with_node(|node| {
+        node.configure();
+        Stakes::<Test>::mutate(DAG, |stake| drawn_of(stake.as_mut().unwrap()).due += 100);
+        node.is_pool_closed.store(true, Ordering::SeqCst);
+        for _ in 0..3 {
+            let failures = node.work();
+            assert!(failures.iter().all(|(_, failure)| matches!(failure, Failure::NotPooled(_))), "{failures:?}");
+            assert_eq!(failures.len(), 4);
+            next_block();
+        }
+        node.is_pool_closed.store(false, Ordering::SeqCst);
+        assert_eq!((node.work(), node.sent().len()), (vec![], 4));
+        node.is_pool_closed.store(true, Ordering::SeqCst);
+        node.asked();
+        for blocks in 1..=11 {
+            next_block();
+            assert_eq!(node.work(), vec![]);
+            // The head alone, and every five blocks the answers.
+            assert_eq!(node.asked().len(), if blocks % 5 == 0 { 5 } else { 1 }, "after {blocks} blocks");
+        }
+    });
+}
+
+#[test]
 fn a_challenge_that_asks_for_something_else_on_another_fork_is_answered_at_once() {
     with_node(|node| {
         node.configure();
@@ -367,7 +281,7 @@ fn of_challenge_0(failure: Failure) -> Failure {
 #[test]
 fn of_a_companion_that_is_of_no_help_nothing_is_sent_and_the_failure_is_named() {
     let not_asked = |source| Failure::NotAsked { challenge: 0, source };
-    for status in [100, 204, 302, 404, 410, 500, 503] {
+    for status in [100, 204, 302, 404, 409, 500, 503] {
         let reply =
             move |keeper: &Keeper, size, position| Reply::Says(status, answer_of(keeper, size, position).encode());
         assert_not_sent("another status", reply, not_asked(AskError::Status(status)));
@@ -559,5 +473,70 @@ fn an_archive_that_is_not_the_anchored_one_is_told_after_each_block() {
         node.set(COMPANIONS_KEY, b"7 http://127.0.0.1:9955");
         assert_eq!(node.work(), [(7, Failure::UnknownDag)]);
         assert_eq!(node.get(&behind_key(DAG)), None);
+    });
+}
+
+#[test]
+fn a_content_that_is_gone_is_answered_by_the_range_that_was_declared_in_time() {
+    with_node(|node| {
+        node.configure();
+        node.companion(|keeper, uri| match (challenge_of(uri), uri.ends_with("/v1/head/raw")) {
+            (Some(_), _) => Reply::Says(410, b"{}".to_vec()),
+            (None, true) => helpful(keeper, uri),
+            (None, false) => drawn_block(keeper, uri).unwrap(),
+        });
+        let not_declared = |node: &Node| {
+            let failures = node.work();
+            let is_it = |(dag, failure): &(u32, Failure)| *dag == DAG && matches!(failure, Failure::NotDeclared { .. });
+            assert!(failures.len() == 4 && failures.iter().all(is_it), "{failures:?}");
+            assert_eq!(node.sent().len(), 0);
+        };
+        not_declared(node);
+        for (first, last) in [(0, 5), (6, 11)] {
+            assert_ok!(Pakit::declare_removed(signed(OWNER), DAG, first, last));
+        }
+        // Not effective when the head was frozen.
+        not_declared(node);
+        for range in [0, 1] {
+            RemovedRanges::<Test>::mutate(DAG, range, |range| range.as_mut().unwrap().effective_at = 0);
+        }
+        assert_eq!(node.work(), vec![]);
+        let sent = node.sent();
+        assert_eq!(sent.len(), 4);
+        for response in &sent {
+            assert!(matches!(response.answer, Answer::Removed { .. }));
+            assert_ok!(response.send());
+        }
+        assert_eq!(Pakit::stake_behind(DAG).unwrap().tally.declared, 4);
+    });
+}
+
+#[test]
+fn a_block_of_a_content_that_is_gone_is_not_believed_either() {
+    with_node(|node| {
+        node.configure();
+        assert_ok!(Pakit::declare_removed(signed(OWNER), DAG, 0, 11));
+        RemovedRanges::<Test>::mutate(DAG, 0, |range| range.as_mut().unwrap().effective_at = 0);
+        let malformed = |failure: Failure| matches!(failure, Failure::NotAsked { source: AskError::Malformed, .. });
+        let refused = |failure: Failure| matches!(failure, Failure::Refused { reason: "PositionNotInBlock", .. });
+        let garbage: fn(&Keeper) -> Reply = |_| Reply::Says(200, vec![7; 9]);
+        let no_header: fn(&Keeper) -> Reply = |_| says((vec![0u8; 118], InclusionPath::new()));
+        // Past the last slice, so that no challenge falls on it.
+        let another: fn(&Keeper) -> Reply = |keeper| {
+            let header = Header { slices_before: 35, ..keeper.archive.headers[11].clone() };
+            says((bytes_of(&header), keeper.archive.inclusion(11, 12)))
+        };
+        let cases: [(fn(&Keeper) -> Reply, &dyn Fn(Failure) -> bool); 3] =
+            [(garbage, &malformed), (no_header, &malformed), (another, &refused)];
+        for (reply, is_it) in cases {
+            node.companion(move |keeper, uri| match (challenge_of(uri), uri.ends_with("/v1/head/raw")) {
+                (Some(_), _) => Reply::Says(410, vec![]),
+                (None, true) => helpful(keeper, uri),
+                (None, false) => reply(keeper),
+            });
+            let failures = node.work();
+            assert!(failures.len() == 4 && failures.iter().all(|(_, failure)| is_it(*failure)), "{failures:?}");
+            assert_eq!(node.sent().len(), 0);
+        }
     });
 }
