@@ -4,14 +4,14 @@
 //! from a log, and [`crate::verify`] verifies one with neither repository nor network.
 
 mod build;
-mod document;
-mod json;
 
 pub use build::{ProofBuildError, ProofRequest, build};
-pub use document::{
-    AnchorReference, Consistency, DOCUMENT_BYTES_MAX, FORMAT, Inclusion, ProofDocument, ProofDocumentError,
+pub use pakit_verifier::{
+    JsonError,
+    document::{
+        AnchorReference, Consistency, DOCUMENT_BYTES_MAX, FORMAT, Inclusion, ProofDocument, ProofDocumentError,
+    },
 };
-pub use json::JsonError;
 
 #[cfg(test)]
 mod tests;

@@ -13,13 +13,14 @@ use std::{
 use serde_json::Value;
 
 /// The crates of this workspace a crate may depend on, tests and build scripts included.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("pakit-primitives", &[]),
     ("pakit-runtime-api", &["pakit-primitives"]),
     ("pallet-pakit", &["pakit-primitives", "pakit-runtime-api"]),
     ("pakit-runtime-mock", &["pakit-primitives", "pakit-runtime-api", "pallet-pakit"]),
     ("pakit-dev-node", &["pakit-primitives", "pakit-runtime-api", "pallet-pakit", "pakit-runtime-mock"]),
-    ("offchain-store", &["pakit-primitives"]),
+    ("pakit-verifier", &["pakit-primitives"]),
+    ("offchain-store", &["pakit-primitives", "pakit-verifier"]),
     ("pakit-tests", &["pakit-primitives", "pakit-runtime-api", "pallet-pakit", "pakit-runtime-mock", "offchain-store"]),
     ("pakit-faults-layer", &[]),
     ("pakit-faults", &["pakit-primitives", "offchain-store", "pakit-tests", "pakit-faults-layer"]),
@@ -191,6 +192,21 @@ fn primitives_know_no_chain_crate_and_no_std() {
     }
     let lib = fs::read_to_string(checkout().join("pallet-pakit/primitives/src/lib.rs")).unwrap();
     assert!(lib.contains("no_std"), "pakit-primitives declares no_std");
+}
+
+#[test]
+fn the_verifier_knows_no_chain_crate_and_no_std_unless_asked() {
+    let manifests = manifests();
+    for crate_name in ["pakit-verifier"] {
+        for dependency in dependencies(&manifests[crate_name]) {
+            let name = name(dependency);
+            assert!(!is_chain_crate(name), "{crate_name} must not depend on {name}");
+            let needs_std = dependency["kind"].is_null()
+                && dependency["optional"] == false
+                && dependency["uses_default_features"] == true;
+            assert!(!needs_std, "{name} must be without default features, or a browser gets a Wasm with std");
+        }
+    }
 }
 
 #[test]

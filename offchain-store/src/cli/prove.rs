@@ -158,11 +158,7 @@ fn is_accepted(args: &Verify, verification: &Verification) -> bool {
 }
 
 fn answer_text(answer: &Answer) -> String {
-    let checked: Vec<String> = answer
-        .checked
-        .iter()
-        .filter_map(|check| serde_json::to_value(check).ok()?.as_str().map(ToOwned::to_owned))
-        .collect();
+    let checked: Vec<&str> = answer.checked.iter().map(|check| check.name()).collect();
     let verdict = match (answer.valid, answer.consistent, &answer.refusal) {
         (true, ..) => "VALID".to_owned(),
         (false, true, None) => "CONSISTENT, NOT VALID: no head was given to trust".to_owned(),

@@ -4,9 +4,10 @@ use super::{Consistency, Inclusion, ProofDocument};
 use crate::{
     block::DagBlock,
     log::{LogReadError, LogReader},
-    verify::{Expected, VerifyError, check_document},
+    verify::{Expected, VerifyError},
 };
 use pakit_primitives::lineage::LINEAGE_HEADERS_MAX;
+use pakit_verifier::verify::check_document;
 
 /// What a proof is to show.
 #[derive(Clone, PartialEq, Eq, Debug)]

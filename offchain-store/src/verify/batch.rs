@@ -1,6 +1,6 @@
 //! Many proofs against one head, over all cores. Answers come in the order of the questions.
 
-use super::{Expected, Verification, conclude, verify_parts};
+use super::{Expected, Verification, Verifying};
 use crate::{
     config::kind_of,
     proof::{ProofDocument, ProofDocumentError},
@@ -127,7 +127,7 @@ pub fn document_files(folder: &Path) -> Result<Vec<PathBuf>, DocumentError> {
 }
 
 fn verify_one(document: &ProofDocument, expected: &Expected<'_>) -> Verification {
-    conclude(verify_parts(document, expected), document, expected)
+    Verifying::new(document, expected).finish()
 }
 
 /// A document in a plain file, or behind a link to one: opening a pipe would wait for whoever writes to it.

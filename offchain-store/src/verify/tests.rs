@@ -9,11 +9,20 @@ use crate::{
         LogReader,
         testing::{TestLog, content},
     },
-    proof::{AnchorReference, JsonError, ProofDocumentError, ProofRequest, build},
+    proof::{AnchorReference, JsonError, ProofDocument, ProofDocumentError, ProofRequest, build},
+};
+use pakit_primitives::{
+    BlockHash, Head, HeaderError, LineageError, LogError, SoftwareHasher, hasher::Digest, log::verify_inclusion,
 };
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
-use std::{io, path::PathBuf, process::Command};
+use std::{
+    collections::BTreeSet,
+    error::Error,
+    io::{self, Read},
+    path::PathBuf,
+    process::Command,
+};
 
 const CHAIN: Digest = [0x11; 32];
 const DAG: DagIdentity = DagIdentity { chain_genesis: CHAIN, dag: 3 };
@@ -226,7 +235,8 @@ fn a_file_that_cannot_be_read_is_no_answer() {
     let case = Case::new();
     let expected = case.expected(TrustedHead::Given(case.tree_head));
     let error = verify_document(&case.document, Some(&mut Broken), &expected).unwrap_err();
-    assert_eq!(error.0.kind(), io::ErrorKind::PermissionDenied);
+    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>()).unwrap();
+    assert_eq!(source.kind(), io::ErrorKind::PermissionDenied);
     // A document that is refused anyway is refused without reading the file.
     let other = ProofDocument { block_hash: BlockHash::new([0; 32]), ..case.document };
     assert!(verify_document(&other, Some(&mut Broken), &expected).unwrap().refusal.is_some());
@@ -419,6 +429,26 @@ fn every_single_change_of_a_value_a_digit_an_item_or_a_key_is_refused() {
 }
 
 #[test]
+fn an_errors_name_for_programs_is_the_one_in_this_code() {
+    let case = Case::new();
+    let honest: Value = serde_json::from_str(&case.document.to_json()).unwrap();
+    let in_code = |error: String| error.split([' ', '(', '{']).next().unwrap_or_default().to_owned();
+    let mut names = BTreeSet::new();
+    for (_, mutant) in mutants(&honest) {
+        let (name, named) = match ProofDocument::from_json(mutant.to_string().as_bytes()) {
+            Err(error) => (error.name(), in_code(format!("{error:?}"))),
+            Ok(document) => match case.verify(&document, TrustedHead::Given(case.later_head)).refusal {
+                Some(refusal) => (refusal.name(), in_code(format!("{refusal:?}"))),
+                None => continue,
+            },
+        };
+        assert_eq!(name, named);
+        names.insert(name);
+    }
+    assert!(names.len() > 12, "{names:?}");
+}
+
+#[test]
 fn every_single_digit_that_a_proof_stands_on_counts() {
     let case = Case::new();
     let document = ProofDocument { anchor: None, ..case.document.clone() };
@@ -485,6 +515,31 @@ proptest! {
         prop_assert!(!case.verify(&document, TrustedHead::Given(document.tree_head)).valid);
         document.header = header;
         prop_assert!(!case.verify(&document, TrustedHead::Given(document.tree_head)).valid);
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_content_in_pieces_is_the_same_content(
+        bytes in prop_oneof![Just(content(12)), proptest::collection::vec(any::<u8>(), 0..20)],
+        lengths in proptest::collection::vec(0usize..6, 0..6),
+    ) {
+        let case = Case::new();
+        let expected = case.expected(TrustedHead::Given(case.tree_head));
+        let whole = verify_with(&case.document, &bytes, &expected);
+        let mut verifying = Verifying::new(&case.document, &expected);
+        let mut wants_more = verifying.update(&[]);
+        let mut rest = &bytes[..];
+        for length in lengths.into_iter().chain([usize::MAX]) {
+            let (piece, later) = rest.split_at(length.min(rest.len()));
+            rest = later;
+            // What comes after it was said that no more is wanted changes nothing.
+            let wanted = verifying.update(piece);
+            prop_assert!(wants_more || !wanted);
+            wants_more = wanted;
+        }
+        prop_assert_eq!(wants_more, bytes.len() <= content(12).len());
+        prop_assert_eq!(format!("{:?}", verifying.finish()), format!("{whole:?}"));
     }
 }
 

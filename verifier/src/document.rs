@@ -1,6 +1,7 @@
 //! The proof document: strict reading, writing that always gives the same bytes.
 
-use super::json::{self, Json, JsonError, shortened};
+use crate::json::{self, Json, JsonError, shortened};
+use alloc::{collections::BTreeMap, string::String, vec::Vec};
 use pakit_primitives::{
     BlockHash, Head, LogRoot,
     hasher::Digest,
@@ -8,8 +9,8 @@ use pakit_primitives::{
     lineage::LINEAGE_HEADERS_MAX,
     log::{CONSISTENCY_PATH_MAX, INCLUSION_PATH_MAX},
 };
-use serde::{Serialize, Serializer, ser::SerializeSeq};
-use std::{collections::BTreeMap, io::Read};
+#[cfg(feature = "std")]
+use std::io::Read;
 
 /// The value of `format`: name and version.
 pub const FORMAT: &str = "pakit-proof/1";
@@ -87,6 +88,7 @@ pub struct AnchorReference {
 #[non_exhaustive]
 pub enum ProofDocumentError {
     /// The document could not be read.
+    #[cfg(feature = "std")]
     #[error("the proof document cannot be read: {0}")]
     Io(#[from] std::io::Error),
     /// More bytes than any document has.
@@ -153,6 +155,26 @@ pub enum ProofDocumentError {
     },
 }
 
+impl ProofDocumentError {
+    /// The name of what is wrong, for programs; the text is for people.
+    pub fn name(&self) -> &'static str {
+        match self {
+            #[cfg(feature = "std")]
+            Self::Io(_) => "Io",
+            Self::TooLarge => "TooLarge",
+            Self::Json(_) => "Json",
+            Self::WrongFormat { .. } => "WrongFormat",
+            Self::MissingKey { .. } => "MissingKey",
+            Self::WrongType { .. } => "WrongType",
+            Self::OutOfRange { .. } => "OutOfRange",
+            Self::NotHex { .. } => "NotHex",
+            Self::UpperCaseDigit { .. } => "UpperCaseDigit",
+            Self::WrongLength { .. } => "WrongLength",
+            Self::TooManyItems { .. } => "TooManyItems",
+        }
+    }
+}
+
 impl ProofDocument {
     /// Reads a document. Keys unknown here are ignored, as long as the whole is well formed.
     pub fn from_json(bytes: &[u8]) -> Result<Self, ProofDocumentError> {
@@ -176,18 +198,11 @@ impl ProofDocument {
     }
 
     /// Reads a document to the end of `reader`, but no more than [`DOCUMENT_BYTES_MAX`] bytes and one.
+    #[cfg(feature = "std")]
     pub fn read_from(reader: impl Read) -> Result<Self, ProofDocumentError> {
         let mut bytes = Vec::new();
         reader.take(DOCUMENT_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
         Self::from_json(&bytes)
-    }
-
-    /// Writes the document: indented, keys always in the same order, a line break at the end.
-    pub fn to_json(&self) -> String {
-        let mut out = serde_json::to_string_pretty(&DocumentJson::of(self))
-            .expect("maps with text keys, text and integers always serialize; qed");
-        out.push('\n');
-        out
     }
 
     /// The heads either of which shows the block to be in the log once it is trusted: the later one first, being more
@@ -305,99 +320,4 @@ fn hex_bytes(value: Json, key: &'static str) -> Result<Vec<u8>, ProofDocumentErr
 fn digest(value: Json, key: &'static str) -> Result<Digest, ProofDocumentError> {
     let bytes = hex_bytes(value, key)?;
     bytes.as_slice().try_into().map_err(|_| ProofDocumentError::WrongLength { key, actual: bytes.len() })
-}
-
-/// The document as it is written. The order of the fields is the order of the keys.
-#[derive(Serialize)]
-struct DocumentJson<'a> {
-    format: &'static str,
-    header: Hex<'a>,
-    block_hash: Hex<'a>,
-    tree_head: HeadJson<'a>,
-    inclusion: InclusionJson<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    lineage: Option<HexList<'a, Vec<u8>>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    consistency: Option<ConsistencyJson<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    anchor: Option<AnchorJson<'a>>,
-}
-
-#[derive(Serialize)]
-struct HeadJson<'a> {
-    size: u64,
-    root: Hex<'a>,
-}
-
-#[derive(Serialize)]
-struct InclusionJson<'a> {
-    leaf_index: u64,
-    path: HexList<'a, Digest>,
-}
-
-#[derive(Serialize)]
-struct ConsistencyJson<'a> {
-    size: u64,
-    root: Hex<'a>,
-    path: HexList<'a, Digest>,
-}
-
-#[derive(Serialize)]
-struct AnchorJson<'a> {
-    genesis: Hex<'a>,
-    dag: u32,
-    anchor: u64,
-    block_hash: Hex<'a>,
-    block_number: u64,
-    extrinsic_index: u32,
-}
-
-impl<'a> DocumentJson<'a> {
-    fn of(document: &'a ProofDocument) -> Self {
-        Self {
-            format: FORMAT,
-            header: Hex(&document.header),
-            block_hash: Hex(document.block_hash.as_bytes()),
-            tree_head: HeadJson { size: document.tree_head.size, root: Hex(document.tree_head.root.as_bytes()) },
-            inclusion: InclusionJson {
-                leaf_index: document.inclusion.leaf_index,
-                path: HexList(&document.inclusion.path),
-            },
-            lineage: document.lineage.as_deref().map(HexList),
-            consistency: document.consistency.as_ref().map(|consistency| ConsistencyJson {
-                size: consistency.head.size,
-                root: Hex(consistency.head.root.as_bytes()),
-                path: HexList(&consistency.path),
-            }),
-            anchor: document.anchor.as_ref().map(|anchor| AnchorJson {
-                genesis: Hex(&anchor.genesis),
-                dag: anchor.dag,
-                anchor: anchor.anchor,
-                block_hash: Hex(&anchor.block_hash),
-                block_number: anchor.block_number,
-                extrinsic_index: anchor.extrinsic_index,
-            }),
-        }
-    }
-}
-
-/// Bytes as `0x` and lower-case digits.
-struct Hex<'a>(&'a [u8]);
-
-impl Serialize for Hex<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&format!("0x{}", hex::encode(self.0)))
-    }
-}
-
-struct HexList<'a, T>(&'a [T]);
-
-impl<T: AsRef<[u8]>> Serialize for HexList<'_, T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut list = serializer.serialize_seq(Some(self.0.len()))?;
-        for item in self.0 {
-            list.serialize_element(&Hex(item.as_ref()))?;
-        }
-        list.end()
-    }
 }

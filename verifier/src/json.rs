@@ -3,7 +3,7 @@
 //! Written out here because a lenient reader and a strict one can be shown two documents in the same bytes, and because what
 //! `serde_json` makes of a number depends on features that any other crate of a build may switch on.
 
-use std::collections::BTreeMap;
+use alloc::{collections::BTreeMap, string::String, vec, vec::Vec};
 
 /// Deepest nesting of arrays and objects. A document itself has three levels; the rest is for keys unknown here.
 pub(super) const NESTING_MAX: usize = 64;
