@@ -12,6 +12,7 @@ mod setup;
 mod test;
 mod text;
 mod tools;
+mod verifier;
 mod weights;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -80,6 +81,8 @@ enum Recipe {
         #[arg(long, default_value_t = 100)]
         examples: u32,
     },
+    /// Build the verifier for browsers and Node.js as a package for npm, and run its tests in both.
+    Verifier,
     /// Measure the pallet's weights on the runtime's Wasm and write them to pallet-pakit/src/weights.rs.
     Weights {
         /// How many values of each component to measure.
@@ -103,6 +106,7 @@ fn main() -> ExitCode {
         Recipe::Faults { only: Some(campaign), from: Some(from), .. } => faults::write_earlier(campaign, &from),
         Recipe::Faults { only, count, seed, from: _ } => faults::run_campaigns(only, count, seed),
         Recipe::Http { examples } => http::run(examples),
+        Recipe::Verifier => verifier::run(),
         Recipe::Weights { steps, repeat } => weights::run(steps, repeat),
     };
     match result {

@@ -112,8 +112,13 @@ fn read_all(mut from: impl Read) -> String {
 
 /// Whether the program is found on PATH.
 pub(crate) fn is_on_path(program: &str) -> bool {
+    path_of(program).is_some()
+}
+
+/// Where on PATH the program is.
+pub(crate) fn path_of(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
 /// Children and folders to be gone when this process is.

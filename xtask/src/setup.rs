@@ -23,7 +23,8 @@ use crate::{
     tools::Tool,
 };
 
-const TARGET: &str = "wasm32v1-none";
+/// What the Wasm is built for.
+pub(crate) const TARGET: &str = "wasm32v1-none";
 const TOOLCHAIN_ENV: &str = "WASM_BUILD_TOOLCHAIN";
 /// The name under which rustup knows Debian's Rust.
 const DEBIAN: &str = "debian";
@@ -288,6 +289,25 @@ const RUSTIC: Tool = Tool {
     arguments: &["--no-default-features"],
     minutes: 10,
 };
+
+/// Where the browser is that tests drive, after installing it if need be: `PAKIT_CHROMIUM`, or Debian's.
+pub(crate) fn ensure_browser() -> Result<PathBuf> {
+    if let Some(chosen) = env::var_os("PAKIT_CHROMIUM").filter(|chosen| !chosen.is_empty()) {
+        return Ok(chosen.into());
+    }
+    const BROWSER: &str = "chromium";
+    ensure_installed(is_on_path(BROWSER), BROWSER)
+        .context("to use another browser of that family, name its program in PAKIT_CHROMIUM")?;
+    process::path_of(BROWSER).context("chromium was installed and is not on PATH")
+}
+
+/// Node.js and npm, of whatever version there is.
+pub(crate) fn ensure_node_installed() -> Result<()> {
+    for (program, package) in [("node", "nodejs"), ("npm", "npm")] {
+        ensure_installed(is_on_path(program), package)?;
+    }
+    Ok(())
+}
 
 /// The archive of the kernel's sources that Debian's package brings.
 pub(crate) fn ensure_linux_source() -> Result<PathBuf> {

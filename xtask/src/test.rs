@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::{
     process::{self, typed},
     setup::{self, Environment},
-    text,
+    text, verifier,
 };
 
 /// Where the end-to-end tests find `pakit` and `pakit-dev-node`.
@@ -65,6 +65,12 @@ fn all(report: &mut Report) -> Result<()> {
 
     report.run("format", cargo(&["fmt", "--all", "--check"]))?;
     report.run("lints", cargo(&["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    report.run("format of the verifier's glue", cargo(&["fmt", "--manifest-path", verifier::GLUE, "--check"]))?;
+    report.step("lints of the verifier's glue", || {
+        let mut clippy = verifier::glue(&environment, "clippy")?;
+        process::run(clippy.args(["--", "-D", "warnings"]))?;
+        Ok(String::new())
+    })?;
     report.step("dependencies' licenses and sources", || dependencies(&environment))?;
     report.run("documentation", documented())?;
     report.run(
@@ -78,6 +84,9 @@ fn all(report: &mut Report) -> Result<()> {
         let mut command = cargo(&["test", "--locked", "--workspace"]);
         command.env(BIN_DIR_ENV, target_folder()?.join("debug"));
         tests(&mut command)
+    })?;
+    report.step("the verifier in Node.js and Chromium", || {
+        verifier::check(&environment, Some(target_folder()?.join("debug")))
     })?;
     report.step("the pallet's tests with benchmarks and try-runtime", || {
         tests(&mut cargo(&["test", "--locked", "--package", "pallet-pakit", "--features", CHAIN_FEATURES]))

@@ -65,6 +65,39 @@ impl PythonTool {
     }
 }
 
+/// Packages of npm that a lock file names, in a folder of their own.
+pub(crate) struct NodeModules<'a> {
+    pub(crate) name: &'static str,
+    /// The folder with `package.json` and `package-lock.json`.
+    pub(crate) manifest: &'a Path,
+}
+
+impl NodeModules<'_> {
+    /// Their `node_modules`, after installing them if need be. No script of theirs is run.
+    pub(crate) fn ensure(&self) -> Result<PathBuf> {
+        let folder = folder()?.join(format!("node-{}", self.name));
+        let (modules, done) = (folder.join("node_modules"), folder.join("installed"));
+        let read = |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+        let lock = read(&self.manifest.join("package-lock.json"))?;
+        // One that was cut short has no such file, and one of another lock file another one.
+        if fs::read(&done).is_ok_and(|installed| installed == lock) {
+            return Ok(modules);
+        }
+        println!("installing what {} names into {} (once)", self.manifest.display(), folder.display());
+        let write = |path: &Path, bytes: &[u8]| {
+            fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
+        };
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        write(&folder.join("package.json"), &read(&self.manifest.join("package.json"))?)?;
+        write(&folder.join("package-lock.json"), &lock)?;
+        let mut npm = process::command("npm");
+        npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&folder);
+        process::run(&mut npm)?;
+        write(&done, &lock)?;
+        Ok(modules)
+    }
+}
+
 /// The version the program says it is, if it is there and runs.
 fn version_of(program: &Path) -> Option<String> {
     let mut command = process::command(program.to_str()?);

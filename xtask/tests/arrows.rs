@@ -13,13 +13,14 @@ use std::{
 use serde_json::Value;
 
 /// The crates of this workspace a crate may depend on, tests and build scripts included.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("pakit-primitives", &[]),
     ("pakit-runtime-api", &["pakit-primitives"]),
     ("pallet-pakit", &["pakit-primitives", "pakit-runtime-api"]),
     ("pakit-runtime-mock", &["pakit-primitives", "pakit-runtime-api", "pallet-pakit"]),
     ("pakit-dev-node", &["pakit-primitives", "pakit-runtime-api", "pallet-pakit", "pakit-runtime-mock"]),
     ("pakit-verifier", &["pakit-primitives"]),
+    ("pakit-verifier-js", &["pakit-primitives", "pakit-verifier"]),
     ("offchain-store", &["pakit-primitives", "pakit-verifier"]),
     ("pakit-tests", &["pakit-primitives", "pakit-runtime-api", "pallet-pakit", "pakit-runtime-mock", "offchain-store"]),
     ("pakit-faults-layer", &[]),
@@ -197,7 +198,7 @@ fn primitives_know_no_chain_crate_and_no_std() {
 #[test]
 fn the_verifier_knows_no_chain_crate_and_no_std_unless_asked() {
     let manifests = manifests();
-    for crate_name in ["pakit-verifier"] {
+    for crate_name in ["pakit-verifier", "pakit-verifier-js"] {
         for dependency in dependencies(&manifests[crate_name]) {
             let name = name(dependency);
             assert!(!is_chain_crate(name), "{crate_name} must not depend on {name}");
@@ -281,9 +282,11 @@ fn starts_with_word(line: &str, word: &str) -> bool {
 
 #[test]
 fn every_dependency_comes_from_crates_io() {
-    let lock = fs::read_to_string(checkout().join("Cargo.lock")).unwrap();
-    let sources: Vec<_> = lock.lines().filter_map(|line| line.strip_prefix("source = ")).collect();
-    assert!(sources.len() > 100, "the lock file is read");
+    let locks =
+        ["Cargo.lock", "verifier/glue/Cargo.lock"].map(|lock| fs::read_to_string(checkout().join(lock)).unwrap());
+    let sources: Vec<_> =
+        locks.iter().flat_map(|lock| lock.lines()).filter_map(|line| line.strip_prefix("source = ")).collect();
+    assert!(sources.len() > 100, "the lock files are read");
     let crates_io = "\"registry+https://github.com/rust-lang/crates.io-index\"";
     let other = sources.iter().find(|source| **source != crates_io);
     assert!(other.is_none(), "another source: {other:?}");
