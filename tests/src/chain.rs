@@ -6,7 +6,7 @@ use codec::{Compact, Decode, DecodeAll, Encode, Input};
 use pakit_primitives::{
     BlockHash, DagStorageProof, Head,
     chain::{AnchorNumber, AnchoredHead, DagId, DagInfo},
-    possession::{OpenChallenge, StakeInfo},
+    possession::{OpenChallenge, RemovedRange, StakeInfo},
 };
 use serde_json::json;
 use subxt_signer::sr25519::dev;
@@ -28,6 +28,7 @@ const CALL_CREATE_DAG: u8 = 0;
 const CALL_ANCHOR: u8 = 1;
 const CALL_RECORD_PROOF: u8 = 2;
 const CALL_STAKE: u8 = 9;
+const CALL_DECLARE_REMOVED: u8 = 14;
 
 /// A call of the pallet, as far as it is looked at.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -122,6 +123,17 @@ impl Node {
     pub fn stake(&self, dag: DagId, amount: Balance) {
         self.submit_as_alice((PALLET_PAKIT, CALL_STAKE, dag, amount).encode());
         self.until("is the stake there", |node| node.stake_behind(dag).is_some());
+    }
+
+    /// Declares as `//Alice` that contents were let go, the first of a DAG's declarations, and waits until that is in a block. A node
+    /// that makes blocks by itself.
+    #[track_caller]
+    pub fn declare_removed(&self, dag: DagId, first: u64, last: u64) {
+        self.submit_as_alice((PALLET_PAKIT, CALL_DECLARE_REMOVED, dag, first, last).encode());
+        let declared = |node: &Self| -> Option<RemovedRange<Account, Balance, BlockNumber>> {
+            node.runtime("PakitApi_removed_range", (dag, 0u32))
+        };
+        self.until("is the range there", |node| declared(node).is_some_and(|it| (it.first, it.last) == (first, last)));
     }
 
     /// Signs a call as `//Alice`, with an immortal transaction of version 4, and sends it.

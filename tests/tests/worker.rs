@@ -33,22 +33,24 @@ struct Challenged {
     archive: Pakit,
     service: Service,
     dag: u32,
+    blocks: Vec<String>,
 }
 
 impl Challenged {
     fn new(folder: &Path) -> Self {
         let (node, archive) = (Node::instant(), Pakit::new(folder));
         archive.init();
-        for size in [0, 1, 1023, 1024, 1025, 5_000, 30_000, 60_000] {
+        let mut blocks = Vec::new();
+        for size in [1, 1023, 1024, 1025, 5_000, 30_000, 60_000] {
             let content: Vec<u8> = (0..size).map(|at: u32| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-            archive.put(&format!("content-{size}"), content);
+            blocks.push(archive.put(&format!("content-{size}"), content));
         }
         let dag = archive.create_dag(&node.url());
         archive.anchor();
         let service = Service::start(&archive, &[]);
         node.set_local(COMPANIONS, format!("{dag} http://{}\n", service.address()).as_bytes());
         node.stake(dag, STAKE);
-        Self { node, archive, service, dag }
+        Self { node, archive, service, dag, blocks }
     }
 
     fn tally(&self) -> Tally {
@@ -90,7 +92,7 @@ fn a_node_answers_for_200_blocks_misses_without_its_companion_and_recovers_with_
     let before = it.tally();
     assert_eq!((before.missed, before.declared), (0, 0), "{}", it.node.said());
     // A round is 20 blocks long, and some for draw and answers.
-    assert!(before.answered >= 7 * ROUND && before.answered % ROUND == 0, "{before:?}");
+    assert!(before.answered >= 7 * ROUND && before.answered.is_multiple_of(ROUND), "{before:?}");
     assert!(it.service.metric("pakit_challenges_answered_total") >= before.answered);
     assert_eq!(it.node.stake_behind(it.dag).unwrap().amount, STAKE);
 
@@ -135,6 +137,26 @@ fn an_anchor_that_is_behind_is_told_until_the_head_is_anchored() {
 
     it.archive.anchor();
     it.blocks_until("is it forgotten", |_| behind().is_none());
+}
+
+#[test]
+fn contents_that_were_declared_and_let_go_are_answered_by_the_declaration() {
+    let scratch = tempfile::tempdir().unwrap();
+    let it = Challenged::new(&scratch.path().join("archive"));
+    it.node.declare_removed(it.dag, 1, it.blocks.len() as u64);
+    // A period until it is effective, and the round under way.
+    it.answers_for(45);
+    let kept = it.tally();
+    assert_eq!((kept.declared, kept.missed), (0, 0), "{}", it.node.said());
+    for block in &it.blocks {
+        it.archive.run(["forget", block.as_str(), "--why", "a test"]).ok();
+    }
+    it.archive.run(["gc"]).ok();
+
+    it.answers_for(45);
+    let gone = it.tally();
+    // Genesis is kept, and has one of about a hundred slices.
+    assert!(gone.declared >= ROUND && gone.missed == 0, "{gone:?}: {}", it.node.said());
 }
 
 #[test]
