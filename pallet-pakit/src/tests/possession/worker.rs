@@ -48,6 +48,9 @@ fn helpful(keeper: &Keeper, uri: &str) -> Reply {
     }
 }
 
+/// What a companion says where it does not depend on the challenge.
+type SameReply = fn(&Keeper) -> Reply;
+type IsExpected<'a> = &'a dyn Fn(Failure) -> bool;
 type AnswerParts = (HeaderBytes, InclusionPath, Vec<u8>, Vec<Digest>);
 
 fn answer_of(keeper: &Keeper, size: u64, position: u64) -> AnswerParts {
@@ -458,7 +461,7 @@ fn an_archive_that_is_not_the_anchored_one_is_told_after_each_block() {
     with_node(|node| {
         node.configure();
         node.network.lock().unwrap().keeper.answer_all(DAG);
-        let cases: [(fn(&Keeper) -> Reply, Failure); 4] = [
+        let cases: [(SameReply, Failure); 4] = [
             (|keeper| says(keeper.archive.head(11)), Failure::ArchiveBehind { anchored: 12, archived: 11 }),
             (|keeper| says(pakit_primitives::Head { size: 12, ..keeper.archive.head(11) }), Failure::OtherLog(12)),
             (|_| Reply::Says(404, vec![]), Failure::NoHead(AskError::Status(404))),
@@ -519,14 +522,14 @@ fn a_block_of_a_content_that_is_gone_is_not_believed_either() {
         RemovedRanges::<Test>::mutate(DAG, 0, |range| range.as_mut().unwrap().effective_at = 0);
         let malformed = |failure: Failure| matches!(failure, Failure::NotAsked { source: AskError::Malformed, .. });
         let refused = |failure: Failure| matches!(failure, Failure::Refused { reason: "PositionNotInBlock", .. });
-        let garbage: fn(&Keeper) -> Reply = |_| Reply::Says(200, vec![7; 9]);
-        let no_header: fn(&Keeper) -> Reply = |_| says((vec![0u8; 118], InclusionPath::new()));
+        let garbage: SameReply = |_| Reply::Says(200, vec![7; 9]);
+        let no_header: SameReply = |_| says((vec![0u8; 118], InclusionPath::new()));
         // Past the last slice, so that no challenge falls on it.
-        let another: fn(&Keeper) -> Reply = |keeper| {
+        let another: SameReply = |keeper| {
             let header = Header { slices_before: 35, ..keeper.archive.headers[11].clone() };
             says((bytes_of(&header), keeper.archive.inclusion(11, 12)))
         };
-        let cases: [(fn(&Keeper) -> Reply, &dyn Fn(Failure) -> bool); 3] =
+        let cases: [(SameReply, IsExpected<'_>); 3] =
             [(garbage, &malformed), (no_header, &malformed), (another, &refused)];
         for (reply, is_it) in cases {
             node.companion(move |keeper, uri| match (challenge_of(uri), uri.ends_with("/v1/head/raw")) {
