@@ -3,15 +3,26 @@
 /// Where cargo tells what to put in front of rustc for the crates of this workspace: clippy's driver.
 const WRAPPER: &str = "RUSTC_WORKSPACE_WRAPPER";
 
+/// Where `CheckMetadataHash` is told, when it is compiled, the hash of what wallets are to show of a transaction.
+const METADATA_HASH: &str = "RUNTIME_METADATA_HASH";
+
 fn main() -> std::io::Result<()> {
-    if std::env::var_os(WRAPPER).is_none() {
+    let metadata_hash = include_str!("metadata-hash.txt").trim();
+    // A release takes the hash of the very Wasm that it is put into, and substrate-wasm-builder sees to that.
+    let is_computed = cfg!(feature = "metadata-hash");
+    let is_as_told = is_computed || std::env::var(METADATA_HASH).is_ok_and(|told| told == metadata_hash);
+    if std::env::var_os(WRAPPER).is_none() && is_as_told {
         build_wasm();
         return Ok(());
     }
     // The driver would speak for the compiler of another toolchain and say that it cannot build Wasm. A build script cannot
-    // take a variable back from its own environment, but from another run of itself.
-    let status = std::process::Command::new(std::env::current_exe()?).env_remove(WRAPPER).status()?;
-    std::process::exit(status.code().unwrap_or(1));
+    // change a variable of its own environment, but of another run of itself.
+    let mut again = std::process::Command::new(std::env::current_exe()?);
+    again.env_remove(WRAPPER).env_remove(METADATA_HASH);
+    if !is_computed {
+        again.env(METADATA_HASH, metadata_hash);
+    }
+    std::process::exit(again.status()?.code().unwrap_or(1));
 }
 
 #[cfg(all(feature = "std", feature = "metadata-hash"))]
@@ -22,10 +33,11 @@ fn build_wasm() {
 
 #[cfg(all(feature = "std", not(feature = "metadata-hash")))]
 fn build_wasm() {
-    // Said aloud, so that nobody ships a runtime which hardware wallets refuse to sign for.
+    // Said aloud, so that nobody ships a runtime with a hash that nobody computed from it.
     if std::env::var("PROFILE").is_ok_and(|profile| profile == "release") {
         println!(
-            "cargo:warning=this runtime has no metadata hash; for a release, build with `--features metadata-hash`"
+            "cargo:warning=this runtime's metadata hash is the one that the checkout says; for a release, build with \
+             `--features metadata-hash`"
         );
     }
     substrate_wasm_builder::WasmBuilder::build_using_defaults();

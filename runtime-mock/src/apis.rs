@@ -16,6 +16,7 @@ use pakit_primitives::{
 };
 use pallet_transaction_payment::{FeeDetails, RuntimeDispatchInfo};
 use sp_api::impl_runtime_apis;
+use sp_consensus_aura::{SlotDuration, sr25519::AuthorityId as AuraId};
 use sp_core::{OpaqueMetadata, crypto::KeyTypeId};
 use sp_genesis_builder::PresetId;
 use sp_inherents::{CheckInherentsResult, InherentData};
@@ -29,7 +30,7 @@ use sp_version::RuntimeVersion;
 
 use crate::{
     AccountId, Balance, Block, BlockNumber, Executive, Nonce, Pakit, Runtime, RuntimeCall, RuntimeGenesisConfig,
-    SessionKeys, System, TransactionPayment, VERSION, genesis_presets,
+    SessionKeys, System, TransactionPayment, VERSION, genesis_presets, omni,
 };
 
 impl_runtime_apis! {
@@ -80,11 +81,11 @@ impl_runtime_apis! {
         }
 
         fn inherent_extrinsics(data: InherentData) -> Vec<<Block as BlockT>::Extrinsic> {
-            crate::construct::create_inherents(&data)
+            crate::create_inherents(&data)
         }
 
         fn check_inherents(block: <Block as BlockT>::LazyBlock, data: InherentData) -> CheckInherentsResult {
-            crate::construct::check_inherents(&data, &block)
+            crate::check_inherents(&data, &block)
         }
     }
 
@@ -233,6 +234,24 @@ impl_runtime_apis! {
 
         fn fault(dag: DagId) -> Option<Fault<BlockNumber>> {
             Pakit::fault(dag)
+        }
+    }
+
+    // A node that makes blocks asks for the time between them before it does. There is no Aura here to keep it, and so nobody
+    // who may make a block by it: a node beyond its development mode makes none.
+    impl sp_consensus_aura::AuraApi<Block, AuraId> for Runtime {
+        fn slot_duration() -> SlotDuration {
+            SlotDuration::from_millis(omni::SLOT_DURATION_MS)
+        }
+
+        fn authorities() -> Vec<AuraId> {
+            Vec::new()
+        }
+    }
+
+    impl omni::GetParachainInfo<Block> for Runtime {
+        fn parachain_id() -> u32 {
+            omni::PARACHAIN_ID
         }
     }
 

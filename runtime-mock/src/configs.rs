@@ -106,7 +106,7 @@ const ITEM_DEPOSIT: Balance = 100 * MILLI_UNIT;
 /// Held for a byte in the state.
 const BYTE_DEPOSIT: Balance = 100 * MICRO_UNIT;
 
-const fn deposit(items: Balance, bytes: Balance) -> Balance {
+pub(crate) const fn deposit(items: Balance, bytes: Balance) -> Balance {
     items * ITEM_DEPOSIT + bytes * BYTE_DEPOSIT
 }
 

@@ -9,6 +9,7 @@
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![recursion_limit = "256"]
+#![allow(missing_docs, reason = "FRAME's macros write public items without documentation")]
 
 extern crate alloc;
 
@@ -16,27 +17,26 @@ mod apis;
 #[cfg(feature = "runtime-benchmarks")]
 mod benchmarks;
 mod configs;
-mod construct;
 pub mod genesis_presets;
 mod offchain;
+pub mod omni;
 #[cfg(test)]
 mod tests;
+pub mod ways;
 
 use alloc::borrow::Cow;
-// `impl_opaque_keys!` writes it by this name alone.
-#[cfg(not(feature = "std"))]
 use alloc::vec::Vec;
 
+use sp_inherents::{CheckInherentsResult, InherentData};
 use sp_runtime::{
     MultiAddress, MultiSignature, generic, impl_opaque_keys,
-    traits::{BlakeTwo256, IdentifyAccount, Verify},
+    traits::{BlakeTwo256, Block as BlockT, IdentifyAccount, Verify},
 };
 use sp_version::RuntimeVersion;
 
 pub use apis::{RUNTIME_API_VERSIONS, api};
 #[cfg(feature = "std")]
 pub use apis::{RuntimeApi, RuntimeApiImpl};
-pub use construct::*;
 
 /// The Wasm that `build.rs` compiled from this crate.
 #[cfg(feature = "std")]
@@ -140,3 +140,61 @@ pub const VERSION: RuntimeVersion = RuntimeVersion {
     transaction_version: 1,
     system_version: 1,
 };
+
+// Here and in no module below: some clients (substrate-interface is one) know a runtime's calls and events by the path
+// `crate::RuntimeCall` and `crate::RuntimeEvent`, and decode neither under a longer one.
+#[frame_support::runtime]
+mod runtime {
+    /// The runtime.
+    #[runtime::runtime]
+    #[runtime::derive(
+        RuntimeCall,
+        RuntimeEvent,
+        RuntimeError,
+        RuntimeOrigin,
+        RuntimeFreezeReason,
+        RuntimeHoldReason,
+        RuntimeSlashReason,
+        RuntimeLockId,
+        RuntimeTask,
+        RuntimeViewFunction
+    )]
+    pub struct Runtime;
+
+    #[runtime::pallet_index(0)]
+    pub type System = frame_system;
+
+    #[runtime::pallet_index(1)]
+    pub type Timestamp = pallet_timestamp;
+
+    #[runtime::pallet_index(2)]
+    pub type Balances = pallet_balances;
+
+    #[runtime::pallet_index(3)]
+    pub type TransactionPayment = pallet_transaction_payment;
+
+    #[runtime::pallet_index(4)]
+    pub type Sudo = pallet_sudo;
+
+    #[runtime::pallet_index(10)]
+    pub type Pakit = pallet_pakit;
+
+    #[runtime::pallet_index(11)]
+    pub type Utility = pallet_utility;
+
+    #[runtime::pallet_index(12)]
+    pub type Proxy = pallet_proxy;
+
+    #[runtime::pallet_index(13)]
+    pub type Multisig = pallet_multisig;
+}
+
+/// The extrinsics that the block's author adds by itself. Here, because the trait that FRAME writes for it is private.
+pub(crate) fn create_inherents(data: &InherentData) -> Vec<UncheckedExtrinsic> {
+    data.create_extrinsics()
+}
+
+/// Whether another author's inherents agree with what this node knows.
+pub(crate) fn check_inherents(data: &InherentData, block: &<Block as BlockT>::LazyBlock) -> CheckInherentsResult {
+    data.check_extrinsics(block)
+}

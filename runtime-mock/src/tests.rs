@@ -14,11 +14,12 @@ use sp_keyring::Sr25519Keyring;
 use sp_runtime::traits::TransactionExtension;
 
 use crate::{
-    Balances, EXISTENTIAL_DEPOSIT, Pakit, Runtime, RuntimeCall, Sudo, System, Timestamp, TransactionPayment,
-    TxExtension, UNIT, genesis_presets,
+    Balances, EXISTENTIAL_DEPOSIT, Multisig, Pakit, Proxy, Runtime, RuntimeCall, Sudo, System, Timestamp,
+    TransactionPayment, TxExtension, UNIT, Utility, genesis_presets,
 };
 
 mod possession;
+mod ways;
 
 /// The state that a preset describes, built the way a node builds it: by the runtime API, from JSON.
 fn chain_of(preset: &str) -> TestExternalities {
@@ -107,9 +108,11 @@ fn metadata_names_every_runtime_api_a_client_relies_on() {
     let apis: Vec<_> = metadata.apis.iter().map(|api| api.name.clone()).collect();
     for api in [
         "AccountNonceApi",
+        "AuraApi",
         "BlockBuilder",
         "Core",
         "GenesisBuilder",
+        "GetParachainInfo",
         "Metadata",
         "OffchainWorkerApi",
         "PakitApi",
@@ -154,10 +157,30 @@ fn pallets_keep_their_indices() {
             Balances::index(),
             TransactionPayment::index(),
             Sudo::index(),
-            Pakit::index()
+            Pakit::index(),
+            Utility::index(),
+            Proxy::index(),
+            Multisig::index(),
         ],
-        [0, 1, 2, 3, 4, 10]
+        [0, 1, 2, 3, 4, 10, 11, 12, 13]
     );
+}
+
+#[test]
+fn a_stock_node_finds_the_slots_and_the_parachain_that_it_asks_for() {
+    use sp_api::RuntimeApiInfo;
+    use sp_consensus_aura::{AuraApi, sr25519::AuthorityId};
+
+    use crate::{Block, RUNTIME_API_VERSIONS, omni::GetParachainInfo};
+
+    // BLAKE2b with 8 bytes of output, of the names: by these a node looks an API up, whoever declared it.
+    let aura = [0xdd, 0x71, 0x8d, 0x5c, 0xc5, 0x32, 0x62, 0xd4];
+    let parachain_info = [0xa2, 0xdd, 0xb6, 0xa5, 0x84, 0x77, 0xbf, 0x63];
+    assert_eq!(<dyn AuraApi<Block, AuthorityId>>::ID, aura);
+    assert_eq!(<dyn GetParachainInfo<Block>>::ID, parachain_info);
+    for id in [aura, parachain_info] {
+        assert!(RUNTIME_API_VERSIONS.contains(&(id, 1)), "{id:02x?}");
+    }
 }
 
 #[test]

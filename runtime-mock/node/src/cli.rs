@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
-use clap::{Args, Parser, builder::PossibleValuesParser};
+use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser};
 use pakit_runtime_mock::genesis_presets::PRESETS;
 
 /// The shortest time between blocks: about what making and storing one takes.
@@ -16,8 +16,12 @@ const INTERVAL_MS_MAX: u64 = 3_600_000;
 /// on 127.0.0.1 only. When it is ready it prints one line to standard output, `pakit-dev-node listening on
 /// ws://127.0.0.1:PORT`; everything else goes to standard error.
 #[derive(Debug, Parser)]
-#[command(name = "pakit-dev-node", version)]
+#[command(name = "pakit-dev-node", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Cli {
+    /// What to do instead of running a chain.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
     /// When blocks are made: `instant`ly when a transaction comes (none come, no blocks), every so many milliseconds
     /// (empty ones too), or only at the RPC call engine_createBlock, which works in every mode.
     #[arg(long, value_name = "instant|interval=MS|manual", default_value = "instant")]
@@ -48,6 +52,29 @@ pub(crate) struct Cli {
     /// What to log, as directives: `info`, `warn,txpool=debug`.
     #[arg(long, value_name = "DIRECTIVES", env = "PAKIT_NODE_LOG", default_value = "warn,pakit_dev_node=info")]
     pub(crate) log: String,
+}
+
+/// What the program does besides running a chain.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Write the chain's specification, from which polkadot-omni-node and its like run the same runtime.
+    ExportChainSpec(ExportChainSpec),
+}
+
+/// Which specification, and where to.
+#[derive(Debug, Args)]
+pub(crate) struct ExportChainSpec {
+    /// The genesis state.
+    #[arg(long, value_name = "NAME", default_value = PRESETS[0], value_parser = PossibleValuesParser::new(PRESETS))]
+    pub(crate) preset: String,
+
+    /// Every entry of the genesis state, in place of what the runtime builds it from.
+    #[arg(long)]
+    pub(crate) raw: bool,
+
+    /// The file to write, which must not be there yet; without it, standard output.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 /// Where the chain is kept: said by the user, so that nothing is lost or taken up again by surprise.
@@ -194,6 +221,19 @@ mod tests {
     fn the_place_of_the_chain_must_be_said_and_only_once() {
         assert_eq!(parsed(&[]).unwrap_err().kind(), ErrorKind::MissingRequiredArgument);
         assert_eq!(parsed(&["--tmp", "--base-path", "x"]).unwrap_err().kind(), ErrorKind::ArgumentConflict);
+    }
+
+    #[test]
+    fn a_specification_is_exported_without_a_place_for_a_chain_and_never_with_one() {
+        let exported = |arguments| match parsed(arguments).unwrap().command {
+            Some(Command::ExportChainSpec(what)) => (what.preset, what.raw, what.output),
+            None => panic!("no command in {arguments:?}"),
+        };
+        assert_eq!(exported(&["export-chain-spec"]), ("development".into(), false, None));
+        let output = Some("spec.json".into());
+        let arguments = ["export-chain-spec", "--raw", "--preset", "local_testnet", "-o", "spec.json"];
+        assert_eq!(exported(&arguments), ("local_testnet".into(), true, output));
+        assert!(parsed(&["--tmp", "export-chain-spec"]).is_err());
     }
 
     #[test]

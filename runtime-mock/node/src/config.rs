@@ -5,8 +5,8 @@ use std::{
     path::Path,
 };
 
-use pakit_runtime_mock::{SS58_PREFIX, genesis_presets::PRESETS};
-use sc_chain_spec::{ChainType, Properties};
+use pakit_runtime_mock::{SS58_PREFIX, genesis_presets::PRESETS, omni::PARACHAIN_ID};
+use sc_chain_spec::{ChainSpecExtension, ChainType, Properties};
 use sc_network::config::{NetworkConfiguration, TransportConfig};
 use sc_service::{
     BasePath, BlocksPruning, Configuration, PruningMode, Role, RpcMethods, TracingReceiver, TransactionPoolOptions,
@@ -16,11 +16,21 @@ use sc_service::{
     },
 };
 use sc_transaction_pool::TransactionPoolType;
+use serde::{Deserialize, Serialize};
 
 use crate::{cli::Cli, database, error::NodeError};
 
 /// The chain's specification, in JSON or built from a preset.
-type ChainSpec = sc_service::GenericChainSpec;
+type ChainSpec = sc_service::GenericChainSpec<Extensions>;
+
+/// What a stock node wants to read in a specification besides what it says of every chain.
+#[derive(Debug, Clone, Serialize, Deserialize, ChainSpecExtension)]
+pub(crate) struct Extensions {
+    /// The relay chain. There is none, and only a node in its development mode goes on without it.
+    relay_chain: String,
+    /// The parachain's number, for nodes that do not ask the runtime for it.
+    para_id: u32,
+}
 
 const NAME: &str = "pakit-dev-node";
 /// Ready transactions the pool holds, in number and in bytes.
@@ -105,14 +115,15 @@ pub(crate) fn configuration(
 }
 
 /// The specification of the chain with that genesis preset. Each preset is a chain of its own, with its own folder.
-fn chain_spec(preset: &str) -> ChainSpec {
+pub(crate) fn chain_spec(preset: &str) -> ChainSpec {
     let chain_type = if preset == PRESETS[0] { ChainType::Development } else { ChainType::Local };
     let properties = Properties::from_iter([
         ("tokenSymbol".to_owned(), "PAKT".into()),
         ("tokenDecimals".to_owned(), 12.into()),
         ("ss58Format".to_owned(), SS58_PREFIX.into()),
     ]);
-    ChainSpec::builder(pakit_runtime_mock::wasm_binary(), None)
+    let extensions = Extensions { relay_chain: "none".into(), para_id: PARACHAIN_ID };
+    ChainSpec::builder(pakit_runtime_mock::wasm_binary(), extensions)
         .with_name(&format!("Pakit {preset}"))
         .with_id(&format!("pakit_{preset}"))
         .with_chain_type(chain_type)

@@ -42,6 +42,17 @@ pub(crate) enum NodeError {
     /// The RPC server runs but tells no address.
     #[error("the RPC server has no address")]
     NoRpcAddress,
+    /// The genesis state could not be built for a specification.
+    #[error("cannot build the chain's specification: {0}")]
+    Specification(String),
+    /// The file for the specification is there already, or cannot be made.
+    #[error("cannot write the chain's specification to {}", path.display())]
+    SpecificationFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Standard output is closed.
     #[error("cannot write to standard output")]
     Announce(#[source] io::Error),

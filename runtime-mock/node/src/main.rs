@@ -8,6 +8,7 @@ mod cli;
 mod config;
 mod database;
 mod error;
+mod export;
 mod finality;
 mod genesis;
 mod rpc;
@@ -26,7 +27,10 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::{cli::Cli, error::NodeError};
+use crate::{
+    cli::{Cli, Command},
+    error::NodeError,
+};
 
 /// How long tasks may take to notice that the node is going down.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(10);
@@ -45,6 +49,9 @@ fn run(cli: &Cli) -> Result<(), NodeError> {
     let filter = EnvFilter::try_new(&cli.log).map_err(NodeError::LogFilter)?;
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 
+    if let Some(Command::ExportChainSpec(what)) = &cli.command {
+        return export::chain_spec(what);
+    }
     let folder = Folder::open(cli)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(NodeError::Runtime)?;
     let result = runtime.block_on(serve(cli, folder.path()));

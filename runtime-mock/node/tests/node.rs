@@ -217,6 +217,59 @@ fn presets_are_chains_of_their_own_below_one_base_path() {
     assert_eq!(chain("development").0, development);
 }
 
+/// The specification, as the program prints it.
+fn specification(arguments: &[&str]) -> Value {
+    let output = command(&[&["export-chain-spec"], arguments].concat()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn a_specification_has_what_a_stock_node_wants_of_it() {
+    let wasm = json!(format!("0x{}", hex::encode(pakit_runtime_mock::wasm_binary())));
+    for (preset, accounts) in [("development", 6), ("local_testnet", 12)] {
+        let spec = specification(&["--preset", preset]);
+        assert_eq!(spec["id"], json!(format!("pakit_{preset}")));
+        assert_eq!((&spec["relay_chain"], &spec["para_id"]), (&json!("none"), &json!(2000)));
+        let genesis = &spec["genesis"]["runtimeGenesis"];
+        assert_eq!(genesis["patch"]["balances"]["balances"].as_array().unwrap().len(), accounts, "{preset}");
+        assert!(genesis["code"] == wasm, "another Wasm");
+    }
+}
+
+#[test]
+fn a_raw_specification_is_the_genesis_state_that_the_node_itself_starts_with() {
+    let raw = specification(&["--raw"]);
+    let top = raw["genesis"]["raw"]["top"].as_object().unwrap();
+    let node = Node::start(&["--tmp"]);
+    let keys = node.ask("state_getKeysPaged", json!(["0x", 1000, null, node.ask("chain_getBlockHash", json!([0]))]));
+    let mut keys: Vec<_> = keys.as_array().unwrap().iter().map(|key| key.as_str().unwrap()).collect();
+    keys.sort_unstable();
+    let mut exported: Vec<_> = top.keys().map(String::as_str).collect();
+    exported.sort_unstable();
+    assert_eq!(keys, exported);
+    for (key, value) in top {
+        assert!(node.ask("state_getStorage", json!([key])) == *value, "{key}");
+    }
+}
+
+#[test]
+fn a_specification_never_replaces_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spec.json");
+    let written = |preset: &str| {
+        let arguments = ["export-chain-spec", "--preset", preset, "-o", path.to_str().unwrap()];
+        let output = command(&arguments).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(written("local_testnet").0, Some(0));
+    let (code, text) = written("development");
+    assert_eq!(code, Some(1));
+    assert!(text.contains("cannot write the chain's specification to"), "{text}");
+    let kept: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    assert_eq!(kept["id"], json!("pakit_local_testnet"));
+}
+
 #[test]
 fn a_node_that_is_asked_to_stop_stops_with_success() {
     for signal in ["-INT", "-TERM"] {

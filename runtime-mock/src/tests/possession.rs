@@ -30,7 +30,7 @@ use crate::{
 const CONTENT: &[u8] = b"thirty-two random bytes and the name";
 const STAKE: Balance = 100 * UNIT;
 
-fn genesis() -> BlockHeader {
+pub(super) fn genesis() -> BlockHeader {
     BlockHeader {
         leaf_index: 0,
         parents: Parents::none(),
