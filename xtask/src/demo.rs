@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::{
-    build,
+    build, omni,
     process::{self, Background, Scratch},
     test::BIN_DIR_ENV,
     text::{bytes, duration},
@@ -23,16 +23,30 @@ use crate::{
 /// Time for one command of `pakit`: storing a large folder is the longest.
 const COMMAND_MAX: Duration = Duration::from_secs(3600);
 /// Time for the node to come up; it compiles its Wasm first.
-const NODE_START_MAX: Duration = Duration::from_secs(120);
+pub(crate) const NODE_START_MAX: Duration = Duration::from_secs(120);
 /// What the node says when it is ready, before the address.
-const NODE_READY: &str = "pakit-dev-node listening on ";
+pub(crate) const NODE_READY: &str = "pakit-dev-node listening on ";
 
 /// Exit codes of `pakit`: a proof is refused; the repository and the chain do not fit.
 const EXIT_REFUSED: i32 = 1;
 const EXIT_ENVIRONMENT: i32 = 3;
 
+/// Whose node the chain is on.
+#[derive(Debug)]
+pub(crate) enum Host {
+    /// `pakit-dev-node`.
+    Own,
+    /// A stock `polkadot-omni-node`, which is here.
+    Omni(PathBuf),
+}
+
 /// The recipe `demo`.
 pub(crate) fn run(folder: Option<PathBuf>) -> Result<()> {
+    run_on(Host::Own, folder)
+}
+
+/// The demo, on a chain of that node.
+pub(crate) fn run_on(host: Host, folder: Option<PathBuf>) -> Result<()> {
     // Relative to where the user is, which the commands below are not.
     let folder =
         folder.map(|folder| folder.canonicalize().with_context(|| format!("cannot open {}", folder.display())));
@@ -47,7 +61,7 @@ pub(crate) fn run(folder: Option<PathBuf>) -> Result<()> {
         Some(folder) => folder,
         None => copy_tracked_files(&scratch.path().join("checkout"))?,
     };
-    let demo = Demo { scratch: scratch.path(), folder, binaries };
+    let demo = Demo { scratch: scratch.path(), folder, binaries, host };
     demo.play()?;
     drop(scratch);
     println!("\nAll as expected, in {}. Nothing was left running.", duration(start.elapsed()));
@@ -86,6 +100,7 @@ struct Demo<'a> {
     scratch: &'a Path,
     folder: PathBuf,
     binaries: PathBuf,
+    host: Host,
 }
 
 /// A file of the stored folder, as `pakit put` told about it.
@@ -109,7 +124,10 @@ impl Demo<'_> {
 
         title("The archive: a repository, and a DAG on a chain");
         let genesis = self.init(&repository)?;
-        let (node, url) = self.start_node()?;
+        let (node, url) = match &self.host {
+            Host::Own => self.start_node()?,
+            Host::Omni(program) => omni::start(program, &self.binaries, self.scratch)?,
+        };
         let dag = self.create_dag(&repository, &url)?;
         row("DAG on the chain", &format!("{dag}, genesis {}", short(&genesis)));
         let chain = Chain { url, dag };

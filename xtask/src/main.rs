@@ -4,9 +4,11 @@
 
 mod bench;
 mod build;
+mod clients;
 mod demo;
 mod faults;
 mod http;
+mod omni;
 mod process;
 mod setup;
 mod test;
@@ -83,6 +85,13 @@ enum Recipe {
     },
     /// Build the verifier for browsers and Node.js as a package for npm, and run its tests in both.
     Verifier,
+    /// Drive the pallet by clients of other people: @polkadot/api, polkadot-api and substrate-interface.
+    Clients,
+    /// The demo with the runtime in a stock polkadot-omni-node in place of the development node.
+    Omni {
+        /// The program: `cargo install --locked polkadot-omni-node` makes one.
+        node: PathBuf,
+    },
     /// Measure the pallet's weights on the runtime's Wasm and write them to pallet-pakit/src/weights.rs.
     Weights {
         /// How many values of each component to measure.
@@ -105,6 +114,8 @@ fn main() -> ExitCode {
         }
         Recipe::Faults { only: Some(campaign), from: Some(from), .. } => faults::write_earlier(campaign, &from),
         Recipe::Faults { only, count, seed, from: _ } => faults::run_campaigns(only, count, seed),
+        Recipe::Clients => clients::run(),
+        Recipe::Omni { node } => omni::run(&node),
         Recipe::Http { examples } => http::run(examples),
         Recipe::Verifier => verifier::run(),
         Recipe::Weights { steps, repeat } => weights::run(steps, repeat),

@@ -317,6 +317,26 @@ pub(crate) fn ensure_linux_source() -> Result<PathBuf> {
     Ok(archive)
 }
 
+/// The first Node.js that the clients of other people run on.
+const NODE_MAJOR_MIN: u32 = 18;
+
+/// What scripts of other people's clients run on: Node.js with npm, and a Python that makes environments.
+pub(crate) fn ensure_scripting() -> Result<()> {
+    ensure_node_installed()?;
+    // Debian's Python has `venv` and yet makes no environment until another package is there.
+    let said = process::said(process::command("python3").args(["-c", "import ensurepip, venv"]), PROBE_MAX);
+    ensure_installed(said.is_ok_and(|said| said.status.success()), "python3-venv")?;
+    let said = process::said(process::command("node").arg("--version"), PROBE_MAX)?;
+    let major = node_major(&said.stdout).with_context(|| format!("`node --version` says {:?}", said.stdout))?;
+    ensure!(major >= NODE_MAJOR_MIN, "Node.js {major} is too old: {NODE_MAJOR_MIN} or newer is wanted");
+    Ok(())
+}
+
+/// `v20.20.2`
+fn node_major(version: &str) -> Option<u32> {
+    version.trim().strip_prefix('v')?.split('.').next()?.parse().ok()
+}
+
 fn ensure_installed(is_there: bool, package: &str) -> Result<()> {
     if is_there {
         return Ok(());
@@ -414,6 +434,13 @@ mod tests {
         let scratch = Scratch::new().unwrap();
         fs::write(scratch.path().join("libcore-1f.rlib"), "").unwrap();
         assert!(install_target_crates(scratch.path(), &scratch.path().join("lib")).is_err());
+    }
+
+    #[test]
+    fn the_major_version_of_node_is_read() {
+        assert_eq!(node_major("v20.20.2\n"), Some(20));
+        assert_eq!(node_major("v18.0.0"), Some(18));
+        assert_eq!(node_major("20"), None);
     }
 
     #[test]

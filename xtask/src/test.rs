@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
+    clients,
     process::{self, typed},
     setup::{self, Environment},
     text, verifier,
@@ -87,6 +88,10 @@ fn all(report: &mut Report) -> Result<()> {
     })?;
     report.step("the verifier in Node.js and Chromium", || {
         verifier::check(&environment, Some(target_folder()?.join("debug")))
+    })?;
+    report.step("clients of other people", || {
+        clients::run_with(&target_folder()?.join("debug"))?;
+        Ok(String::new())
     })?;
     report.step("the pallet's tests with benchmarks and try-runtime", || {
         tests(&mut cargo(&["test", "--locked", "--package", "pallet-pakit", "--features", CHAIN_FEATURES]))

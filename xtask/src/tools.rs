@@ -98,6 +98,69 @@ impl NodeModules<'_> {
     }
 }
 
+/// Packages for Python, as `requirements.txt` in a folder of the checkout names them and their files' hashes.
+pub(crate) struct PythonPackages {
+    /// The folder among the tools.
+    pub(crate) name: &'static str,
+    /// The folder in the checkout.
+    pub(crate) folder: &'static str,
+}
+
+impl PythonPackages {
+    /// The Python that knows them, after installing them if need be.
+    pub(crate) fn ensure(&self) -> Result<PathBuf> {
+        let requirements = process::checkout().join(self.folder).join("requirements.txt");
+        let text = read(&requirements)?;
+        let installed = Installed::of(folder()?.join(self.name), &text);
+        let python = installed.folder.join("bin/python");
+        if !installed.is_done {
+            installed.begin("packages for Python")?;
+            let folder = installed.folder.to_string_lossy();
+            process::run(process::command("python3").args(["-m", "venv", "--clear", &folder]))?;
+            let mut pip = process::command(&python.to_string_lossy());
+            pip.args(["-m", "pip", "install", "--quiet", "--require-hashes", "--requirement"]);
+            process::run(pip.arg(&requirements))?;
+            installed.finish(&text)?;
+        }
+        Ok(python)
+    }
+}
+
+/// A folder among the tools for what a list names, and the list that it was last filled from.
+struct Installed {
+    folder: PathBuf,
+    done: PathBuf,
+    is_done: bool,
+}
+
+impl Installed {
+    fn of(folder: PathBuf, list: &str) -> Self {
+        // One that was cut short has no such file, and one of another list has another.
+        let done = folder.join("installed");
+        let is_done = fs::read_to_string(&done).is_ok_and(|earlier| earlier == list);
+        Self { folder, done, is_done }
+    }
+
+    fn begin(&self, what: &str) -> Result<()> {
+        println!("installing {what} into {} (once)", self.folder.display());
+        fs::create_dir_all(&self.folder).with_context(|| format!("cannot make {}", self.folder.display()))?;
+        match fs::remove_file(&self.done) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("cannot remove {}", self.done.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn finish(&self, list: &str) -> Result<()> {
+        fs::write(&self.done, list).with_context(|| format!("cannot write {}", self.done.display()))
+    }
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
 /// The version the program says it is, if it is there and runs.
 fn version_of(program: &Path) -> Option<String> {
     let mut command = process::command(program.to_str()?);
@@ -115,4 +178,25 @@ fn folder() -> Result<PathBuf> {
     let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cache")));
     Ok(cache.context("neither PAKIT_TOOLS, XDG_CACHE_HOME nor HOME is set")?.join("pakit/tools"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::process::Scratch;
+
+    #[test]
+    fn what_was_installed_from_another_list_or_was_cut_short_is_installed_again() {
+        let scratch = Scratch::new().unwrap();
+        let of = |list| Installed::of(scratch.path().join("packages"), list);
+        assert!(!of("one").is_done);
+        of("one").begin("packages").unwrap();
+        assert!(!of("one").is_done);
+        of("one").finish("one").unwrap();
+        assert!(of("one").is_done && !of("two").is_done);
+        of("two").begin("packages").unwrap();
+        assert!(!of("one").is_done && !of("two").is_done);
+    }
 }
