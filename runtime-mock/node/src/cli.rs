@@ -23,7 +23,8 @@ pub(crate) struct Cli {
     pub(crate) command: Option<Command>,
 
     /// When blocks are made: `instant`ly when a transaction comes (none come, no blocks), every so many milliseconds
-    /// (empty ones too), or only at the RPC call engine_createBlock, which works in every mode.
+    /// (empty ones too), or only at the RPC calls engine_createBlock and engine_createBranch, which work in every mode. The
+    /// second makes a fork: blocks on any block, with the extrinsics given and nothing of the pool.
     #[arg(long, value_name = "instant|interval=MS|manual", default_value = "instant")]
     pub(crate) seal: Seal,
 

@@ -4,6 +4,7 @@
 //! consensus and no peers: it makes blocks when it is told to, and finalizes them by its own word. What holds on it about
 //! a pallet, a runtime API or a client's handling of forks and finality holds elsewhere; what holds about trust does not.
 
+mod branch;
 mod cli;
 mod config;
 mod database;

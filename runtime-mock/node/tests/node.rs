@@ -19,12 +19,20 @@ use support::{Node, command};
 const QUIET: Duration = Duration::from_millis(700);
 
 fn genesis(node: &Node) -> Hash {
-    let text = node.ask("chain_getBlockHash", json!([0]));
+    hash(&node.ask("chain_getBlockHash", json!([0])))
+}
+
+fn hash(text: &Value) -> Hash {
     Hash::from_slice(&hex::decode(text.as_str().unwrap().trim_start_matches("0x")).unwrap())
 }
 
 /// Alice's signed transfer to Bob.
 fn transfer(genesis: Hash, nonce: u32) -> String {
+    transfer_born(genesis, nonce, Era::Immortal, genesis)
+}
+
+/// One that is valid only on chains with that block of birth.
+fn transfer_born(genesis: Hash, nonce: u32, era: Era, birth: Hash) -> String {
     let call = RuntimeCall::Balances(pallet_balances::Call::transfer_keep_alive {
         dest: Bob.to_account_id().into(),
         value: EXISTENTIAL_DEPOSIT,
@@ -35,14 +43,14 @@ fn transfer(genesis: Hash, nonce: u32) -> String {
         frame_system::CheckSpecVersion::new(),
         frame_system::CheckTxVersion::new(),
         frame_system::CheckGenesis::new(),
-        frame_system::CheckMortality::from(Era::Immortal),
+        frame_system::CheckMortality::from(era),
         frame_system::CheckNonce::from(nonce),
         frame_system::CheckWeight::new(),
         pallet_transaction_payment::ChargeTransactionPayment::from(0),
         frame_metadata_hash_extension::CheckMetadataHash::new(false),
         frame_system::WeightReclaim::new(),
     );
-    let implicit = ((), (), VERSION.spec_version, VERSION.transaction_version, genesis, genesis, (), (), (), None, ());
+    let implicit = ((), (), VERSION.spec_version, VERSION.transaction_version, genesis, birth, (), (), (), None, ());
     let payload = SignedPayload::from_raw(call, extension, implicit);
     let signature = payload.using_encoded(|bytes| Alice.sign(bytes));
     let (call, extension, _) = payload.deconstruct();
@@ -93,6 +101,7 @@ fn the_rpc_has_the_methods_of_a_stock_archive_node() {
         "chain_getBlock",
         "dev_getBlockStats",
         "engine_createBlock",
+        "engine_createBranch",
         "engine_finalizeBlock",
         "payment_queryInfo",
         "state_call",
@@ -176,6 +185,143 @@ fn the_storage_of_off_chain_workers_can_be_written_and_stays() {
     assert!(node.stop("-TERM").success());
     let node = Node::start(&["--base-path", base_path]);
     assert_eq!(node.ask("offchain_localStorageGet", json!(["PERSISTENT", key])), json!(value));
+}
+
+/// The hashes of a new branch of that many blocks, the first with these extrinsics.
+fn branch(node: &Node, parent: &Value, blocks: usize, extrinsics: &[String]) -> Vec<Value> {
+    let made = node.ask("engine_createBranch", json!([parent, blocks, extrinsics]));
+    assert_eq!(made.as_array().unwrap().len(), blocks);
+    made.as_array().unwrap().clone()
+}
+
+fn best_hash(node: &Node) -> Value {
+    node.ask("chain_getBlockHash", json!([]))
+}
+
+fn extrinsics_in(node: &Node, block: &Value) -> usize {
+    node.ask("chain_getBlock", json!([block]))["block"]["extrinsics"].as_array().unwrap().len()
+}
+
+fn pending(node: &Node) -> Value {
+    node.ask("author_pendingExtrinsics", json!([]))
+}
+
+fn forking_node() -> Node {
+    Node::start(&["--tmp", "--seal", "manual", "--finalize-after", "never"])
+}
+
+/// What a call is refused with.
+fn refusal(node: &Node, method: &str, parameters: Value) -> String {
+    let answer = node.call(method, parameters);
+    assert!(answer.get("result").is_none(), "{method}: {answer}");
+    answer["error"]["message"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_branch_holds_what_it_is_told_to_and_nothing_of_the_pool() {
+    let node = forking_node();
+    let extrinsic = transfer(genesis(&node), 0);
+    node.ask("author_submitExtrinsic", json!([extrinsic]));
+    let empty = branch(&node, &Value::Null, 2, &[]);
+    assert_eq!((node.best(), best_hash(&node)), (2, empty[1].clone()));
+    // The time of day is an extrinsic of its own.
+    assert_eq!(extrinsics_in(&node, &empty[0]), 1);
+    assert_eq!(pending(&node), json!([extrinsic]));
+
+    let beside = branch(&node, &json!(genesis(&node)), 2, std::slice::from_ref(&extrinsic));
+    assert_eq!((extrinsics_in(&node, &beside[0]), extrinsics_in(&node, &beside[1])), (2, 1));
+    assert_eq!(best_hash(&node), empty[1], "as long as the other, and later");
+    let mut siblings: Vec<_> = (0..20).map(|_| branch(&node, &empty[0], 1, &[]).remove(0)).collect();
+    siblings.push(empty[1].clone());
+    siblings.sort_by_key(|hash| hash.to_string());
+    siblings.dedup();
+    assert_eq!(siblings.len(), 21, "blocks of the same millisecond are not the same");
+}
+
+#[test]
+fn the_longer_branch_is_the_best_chain_and_what_it_left_behind_returns_to_the_pool() {
+    let node = forking_node();
+    let genesis = genesis(&node);
+    let mut base = json!(genesis);
+    for (nonce, depth) in (0..).zip([1, 2, 10]) {
+        let extrinsic = transfer(genesis, nonce);
+        let losing = branch(&node, &base, depth, std::slice::from_ref(&extrinsic));
+        assert_eq!(best_hash(&node), losing[depth - 1]);
+        assert_eq!(nonce_of_alice(&node), json!(nonce + 1));
+        branch(&node, &base, depth, &[]);
+        assert_eq!(best_hash(&node), losing[depth - 1], "the first of two as long");
+        let winning = branch(&node, &base, depth + 1, &[]);
+        assert_eq!(best_hash(&node), winning[depth]);
+        node.until("it is in the pool again", |node| pending(node) == json!([extrinsic]));
+        base = node.ask("engine_createBlock", json!([false, false, null]))["hash"].clone();
+        assert_eq!((best_hash(&node), extrinsics_in(&node, &base)), (base.clone(), 2));
+        assert_eq!(node.ask("engine_finalizeBlock", json!([base])), json!(true));
+        assert_eq!(node.ask("chain_getFinalizedHead", json!([])), base);
+    }
+}
+
+#[test]
+fn an_extrinsic_born_in_the_losing_branch_does_not_come_back() {
+    let node = forking_node();
+    let genesis = genesis(&node);
+    let born = branch(&node, &Value::Null, 1, &[]).remove(0);
+    let extrinsic = transfer_born(genesis, 0, Era::mortal(64, 1), hash(&born));
+    branch(&node, &born, 1, std::slice::from_ref(&extrinsic));
+    assert_eq!(nonce_of_alice(&node), json!(1));
+    let winning = branch(&node, &json!(genesis), 3, &[]);
+    for _ in 0..3 {
+        let block = node.ask("engine_createBlock", json!([true, false, null]))["hash"].clone();
+        assert_eq!(extrinsics_in(&node, &block), 1);
+    }
+    assert_eq!((nonce_of_alice(&node), pending(&node)), (json!(0), json!([])));
+    let refused = refusal(&node, "engine_createBranch", json!([winning[2], 1, [extrinsic]]));
+    assert!(refused.contains("the runtime refuses extrinsic 0"), "{refused}");
+}
+
+#[test]
+fn finality_is_told_by_hand_may_choose_the_shorter_branch_and_is_never_taken_back() {
+    let node = forking_node();
+    let genesis = json!(genesis(&node));
+    let longer = branch(&node, &genesis, 3, &[]);
+    let shorter = branch(&node, &genesis, 2, &[]);
+    assert_eq!(best_hash(&node), longer[2]);
+    node.ask("engine_finalizeBlock", json!([shorter[1], null]));
+    assert_eq!((best_hash(&node), node.finalized()), (shorter[1].clone(), 2));
+    let next = node.ask("engine_createBlock", json!([true, false, null]));
+    assert_eq!(best_hash(&node), next["hash"]);
+
+    for lost in [&longer[2], &shorter[0], &genesis, &json!(Hash::repeat_byte(7))] {
+        refusal(&node, "engine_finalizeBlock", json!([lost]));
+        assert_eq!(node.ask("chain_getFinalizedHead", json!([])), shorter[1]);
+    }
+    for lost in [&longer[2], &shorter[0], &genesis] {
+        let refused = refusal(&node, "engine_createBranch", json!([lost, 9]));
+        assert!(refused.contains("which no fork can leave behind"), "{refused}");
+    }
+    assert_eq!(best_hash(&node), next["hash"]);
+}
+
+#[test]
+fn what_no_branch_can_be_made_of_is_refused_by_name_and_makes_no_block() {
+    let node = forking_node();
+    let genesis = genesis(&node);
+    let early = transfer(genesis, 5);
+    for (parameters, said) in [
+        (json!([null, 0]), "from 1 to 1024 blocks, not 0"),
+        (json!([null, 1025]), "from 1 to 1024 blocks, not 1025"),
+        (json!([null, -1]), "engine_createBranch takes"),
+        (json!(["0x12", 1]), "engine_createBranch takes"),
+        (json!([null]), "engine_createBranch takes"),
+        (json!([null, 1, "0x00"]), "engine_createBranch takes"),
+        (json!([Hash::repeat_byte(7), 1]), "there is no block"),
+        (json!([null, 2, ["0x"]]), "extrinsic 0 of the list is none"),
+        (json!([null, 2, [transfer(genesis, 0), format!("{early}00")]]), "extrinsic 1 of the list is none"),
+        (json!([null, 2, [transfer(genesis, 0), early]]), "the runtime refuses extrinsic 1"),
+    ] {
+        let refused = refusal(&node, "engine_createBranch", parameters.clone());
+        assert!(refused.contains(said), "{parameters}: {refused}");
+        assert_eq!(node.best(), 0, "{parameters}");
+    }
 }
 
 #[test]
