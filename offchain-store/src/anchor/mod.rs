@@ -17,6 +17,7 @@
 
 pub mod client;
 mod error;
+mod futile;
 mod goals;
 pub mod heads;
 mod key;

@@ -96,6 +96,17 @@ pub enum AnchorProgress {
         /// What the node had against it.
         objection: Option<String>,
     },
+    /// An extrinsic is in no block and not sent again for now, because its call could only fail on top of the best block.
+    Held {
+        /// Its row.
+        row: RowId,
+        /// The pallet's call.
+        call: &'static str,
+        /// The head it is about.
+        head: Head,
+        /// Why.
+        why: &'static str,
+    },
     /// The block that held an extrinsic fell out of the best chain.
     FellOut {
         /// Its row.

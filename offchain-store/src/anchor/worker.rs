@@ -3,6 +3,7 @@
 use super::{
     client::{BlockRef, CallFailure, ChainClient, ChainError, Connect, Ends, Outcome, Submission},
     error::AnchorError,
+    futile::why_futile,
     goals::{AnchorHead, CreateDag, Goal, Reconcile, RecordBlock, View, check_call},
     key::SigningKey,
     lock::AnchorLock,
@@ -44,8 +45,13 @@ pub struct AnchorWorker<C: Connect> {
     client: Option<Arc<C::Client>>,
     search: BlockSearch,
     retries: HashMap<RowId, RetryClock>,
+    /// Rows that are not sent again for now.
+    held: HashSet<RowId>,
     /// Blocks that are final on this connection's chain and that this repository saw finalized before.
     history: HashSet<BlockRef>,
+    /// The last finalized block that this run saw, on whatever connection. What the search found up to there counts for as
+    /// long as it is on the chain, which is for ever.
+    finalized: Option<BlockRef>,
     /// Whether a node was reached in this run. One that never was is not waited for long: the URL may be wrong.
     was_reached: bool,
     /// Rows whose calls were found to have failed for good in this run: told before anything is signed in their place.
@@ -85,7 +91,9 @@ impl<C: Connect> AnchorWorker<C> {
             client: None,
             search: BlockSearch::default(),
             retries: HashMap::new(),
+            held: HashSet::new(),
             history: HashSet::new(),
+            finalized: None,
             was_reached: false,
             failed: Vec::new(),
             bound: None,
@@ -221,6 +229,7 @@ impl<C: Connect> AnchorWorker<C> {
     ) -> Result<Option<G::Receipt>, AnchorError> {
         let client = self.connected(progress).await?;
         let ends = client.ends().await?;
+        self.check_finality(client.as_ref(), &ends).await?;
         let binding = self.outbox.current_binding()?;
         if goal.needs_binding() {
             let binding = binding.as_ref().ok_or(AnchorError::NotBound)?;
@@ -277,7 +286,22 @@ impl<C: Connect> AnchorWorker<C> {
         let sight = Sight { finalized: ends.finalized.number, best: ends.best.number, searched_through, found };
         let is_due = self.retries.get(&row.id).is_none_or(|clock| clock.due <= Instant::now());
         let action = next_action(row.state, &row.signed.era, row.placement.as_ref(), &sight, is_due);
+        if action == NextAction::Send
+            && let Some(why) = why_futile(client, ends, &self.outbox, &row).await?
+        {
+            return self.hold(&row, why, progress);
+        }
         self.act(client, ends, row, action, outcome, progress).await
+    }
+
+    /// Leaves a row unsent, and says so once.
+    fn hold(&mut self, row: &OutboxRow, why: &'static str, progress: ProgressSink<'_>) -> Result<(), AnchorError> {
+        if !self.held.insert(row.id) {
+            return Ok(());
+        }
+        self.outbox.note_error(row.id, Some(why))?;
+        progress(AnchorProgress::Held { row: row.id, call: row.purpose.call_name(), head: row.purpose.head(), why });
+        Ok(())
     }
 
     async fn act(
@@ -327,6 +351,7 @@ impl<C: Connect> AnchorWorker<C> {
         };
         if !state.is_live() {
             self.retries.remove(&row.id);
+            self.held.remove(&row.id);
         }
         progress(AnchorProgress::row(&row, state, block.map(|placement| placement.block_number)));
         Ok(())
@@ -374,6 +399,7 @@ impl<C: Connect> AnchorWorker<C> {
         let refusals = self.retries.get(&row.id).map_or(0, |clock| clock.refusals);
         let due = Instant::now() + self.backoff(tries);
         self.retries.insert(row.id, RetryClock { tries, refusals, due });
+        self.held.remove(&row.id);
         self.outbox.note_attempt(row.id)?;
         let answer = client.submit(&row.signed.bytes).await;
         let objection = match &answer {
@@ -484,11 +510,32 @@ impl<C: Connect> AnchorWorker<C> {
         self.check_history(client, ends, created).await
     }
 
-    /// Refuses a chain without a block that this repository saw finalized.
+    /// Refuses a chain that has left behind what it called finalized earlier in this run, also where another node answers
+    /// at the same place.
+    async fn check_finality(&mut self, client: &C::Client, ends: &Ends) -> Result<(), AnchorError> {
+        if let Some(seen) = self.finalized.filter(|seen| *seen != ends.finalized) {
+            self.find_finalized(client, ends, seen).await?;
+        }
+        // A node that lags takes nothing back.
+        if self.finalized.is_none_or(|seen| seen.number < ends.finalized.number) {
+            self.finalized = Some(ends.finalized);
+        }
+        Ok(())
+    }
+
+    /// Refuses a chain without a block that this repository saw finalized. On one connection it is asked for once.
     async fn check_history(&mut self, client: &C::Client, ends: &Ends, block: BlockRef) -> Result<(), AnchorError> {
         if self.history.contains(&block) {
             return Ok(());
         }
+        self.find_finalized(client, ends, block).await?;
+        if block.number <= ends.finalized.number && self.history.len() < BLOCKS_CHECKED_MAX {
+            self.history.insert(block);
+        }
+        Ok(())
+    }
+
+    async fn find_finalized(&self, client: &C::Client, ends: &Ends, block: BlockRef) -> Result<(), AnchorError> {
         let number = block.number;
         let is_final = number <= ends.finalized.number;
         let found = if number <= ends.best.number { client.block_hash(number).await? } else { None };
@@ -501,12 +548,7 @@ impl<C: Connect> AnchorWorker<C> {
             Some(found) if found != block.hash => {
                 Err(ChainError::Inconsistent("the node is on a fork that this repository saw left behind").into())
             }
-            Some(_) => {
-                if is_final && self.history.len() < BLOCKS_CHECKED_MAX {
-                    self.history.insert(block);
-                }
-                Ok(())
-            }
+            Some(_) => Ok(()),
         }
     }
 

@@ -52,6 +52,9 @@ fn show_progress(out: &Output, progress: &AnchorProgress) {
         AnchorProgress::Sent { objection: Some(objection), attempts, .. } => {
             out.note(&format!("sent {attempts} times: {objection}"));
         }
+        AnchorProgress::Held { call, head, why, .. } => {
+            out.note(&format!("{call} of size {}: not sent again, {why}", head.size));
+        }
         AnchorProgress::FellOut { block_number, .. } => {
             out.note(&format!("block {block_number} fell out of the best chain; waiting for another"));
         }

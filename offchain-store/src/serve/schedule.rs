@@ -139,6 +139,9 @@ impl AnchorMetrics {
             AnchorProgress::Trouble { error, retry_in } => {
                 tracing::warn!("anchoring: {error}; trying again in {:.1} s", retry_in.as_secs_f32());
             }
+            AnchorProgress::Held { head, why, .. } => {
+                tracing::warn!("the anchor of size {} is not sent again: {why}", head.size);
+            }
             AnchorProgress::FellOut { block_number, .. } => {
                 tracing::info!("block {block_number} with an anchor fell out of the best chain");
             }
