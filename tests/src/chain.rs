@@ -21,6 +21,11 @@ pub type BlockNumber = u32;
 /// Public key of the development account `//Alice`.
 pub const ALICE: &str = "d43593c715fdd31c61141abd04a99fd6822c8558854ccde39a5684e7a56da27d";
 
+/// Storage key of `//Alice`'s account: `System`, `Account` (two of 128 bits of XXH64 each), 128 bits of BLAKE2b of the public
+/// key, the public key.
+const ALICE_ACCOUNT: &str = "0x26aa394eea5630e07c48ae0c9558cef7b99d880ec681799c0cf30e8886371da9de1e86a9a8c739864cf3cc5ec2bea59f\
+     d43593c715fdd31c61141abd04a99fd6822c8558854ccde39a5684e7a56da27d";
+
 /// Index of the pallet Pakit in the development chain's runtime.
 const PALLET_PAKIT: u8 = 10;
 /// Indices of the pallet's calls.
@@ -96,6 +101,17 @@ impl Node {
     /// All heads kept of a DAG.
     pub fn heads_kept(&self, dag: DagId) -> Vec<(AnchorNumber, AnchoredHead<BlockNumber>)> {
         self.runtime("PakitApi_heads_kept", dag)
+    }
+
+    /// All that `//Alice` has after a block, what is held included: it falls by fees only.
+    #[track_caller]
+    pub fn wealth_of_alice(&self, block: &str) -> Balance {
+        let answer = self.ask("state_getStorage", json!([ALICE_ACCOUNT, block]));
+        let bytes = hex::decode(answer.as_str().unwrap().trim_start_matches("0x")).unwrap();
+        // Nonce and three counts of references, then what is free, held, frozen, and flags.
+        let (_, (free, held, _, _)) =
+            <([u32; 4], (Balance, Balance, Balance, u128))>::decode_all(&mut &bytes[..]).unwrap();
+        free + held
     }
 
     /// The record that an account keeps of a block.

@@ -91,6 +91,25 @@ impl Node {
         value.as_str().map(|text| hex::decode(text.trim_start_matches("0x")).unwrap())
     }
 
+    /// Keeps a copy of the chain as it is now. The process is killed and started again for it, which empties its pool.
+    pub fn save(&mut self) -> TempDir {
+        self.kill9();
+        let copy = tempfile::tempdir().unwrap();
+        let everything = self.folder.path().join(".");
+        let copied = Command::new("cp").arg("-a").arg(everything).arg(copy.path()).status().unwrap();
+        assert!(copied.success());
+        self.restart();
+        copy
+    }
+
+    /// Goes on with another chain at the same address, as no honest node would, and gives the one so far.
+    pub fn exchange(&mut self, chain: TempDir) -> TempDir {
+        self.kill9();
+        let before = std::mem::replace(&mut self.folder, chain);
+        self.restart();
+        before
+    }
+
     /// The result of an RPC call.
     #[track_caller]
     pub fn ask(&self, method: &str, parameters: Value) -> Value {
@@ -157,6 +176,14 @@ impl Node {
     pub fn make_block_on(&self, parent: Option<&str>) -> String {
         let made = self.ask("engine_createBlock", json!([true, false, parent]));
         made["hash"].as_str().unwrap().to_owned()
+    }
+
+    /// Makes so many blocks above the named one, each on the other: the first with these extrinsics, and nothing of the pool.
+    /// Gives their hashes.
+    #[track_caller]
+    pub fn make_branch(&self, parent: &str, blocks: usize, extrinsics: &[String]) -> Vec<String> {
+        let made = self.ask("engine_createBranch", json!([parent, blocks, extrinsics]));
+        made.as_array().unwrap().iter().map(|hash| hash.as_str().unwrap().to_owned()).collect()
     }
 
     /// Finalizes a block and all before it.
