@@ -15,6 +15,8 @@
 //!
 //! One process at a time signs for a repository; the store may be written meanwhile.
 
+#[cfg(test)]
+mod chain_model;
 pub mod client;
 mod error;
 mod futile;

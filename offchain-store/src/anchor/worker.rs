@@ -565,3 +565,7 @@ enum Pause {
     UntilNextBlock,
     For(Duration),
 }
+
+#[cfg(test)]
+#[path = "worker_tests.rs"]
+mod tests;
