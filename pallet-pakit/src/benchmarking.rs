@@ -17,7 +17,6 @@ use frame_support::{
         Authorize, Get,
         fungible::{Inspect, Mutate},
     },
-    weights::Weight,
 };
 use frame_system::RawOrigin;
 use pakit_primitives::{
