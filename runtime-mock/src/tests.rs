@@ -19,6 +19,7 @@ use crate::{
 };
 
 mod possession;
+mod room;
 mod ways;
 
 /// The state that a preset describes, built the way a node builds it: by the runtime API, from JSON.

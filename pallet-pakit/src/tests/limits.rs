@@ -1,7 +1,10 @@
 use super::*;
-use crate::{HostHasher, Pallet, WeightInfo, weights::SubstrateWeight};
-use frame_support::weights::Weight;
-use pakit_primitives::{Hasher, SoftwareHasher};
+use crate::{AnchoredHeads, Dags, HostHasher, Pallet, WeightInfo, weights::SubstrateWeight};
+use frame_support::{
+    storage::{StoragePrefixedMap, unhashed},
+    weights::Weight,
+};
+use pakit_primitives::{Hasher, SoftwareHasher, heads};
 
 type Weights = SubstrateWeight<Test>;
 
@@ -69,5 +72,30 @@ fn a_chain_may_ask_for_no_deposits() {
         assert_ok!(Pakit::transfer_ownership(signed(OWNER), DAG, Some(PAUPER)));
         assert_ok!(Pakit::accept_ownership(signed(PAUPER), DAG));
         assert_ok!(Pakit::retire_dag(signed(PAUPER), DAG));
+    });
+}
+
+/// Bytes of keys and values below a prefix.
+fn state_bytes(prefix: &[u8]) -> (usize, usize) {
+    let next = |key: &[u8]| sp_io::storage::next_key(key).filter(|key| key.starts_with(prefix));
+    std::iter::successors(next(prefix), |key| next(key))
+        .map(|key| key.len() + unhashed::get_raw(&key).unwrap().len())
+        .fold((0, 0), |(items, bytes), item| (items + 1, bytes + item))
+}
+
+#[test]
+fn a_head_takes_128_bytes_of_state_and_a_dag_of_a_million_anchors_20_kib() {
+    new_test_ext().execute_with(|| {
+        assert_ok!(Archive::new(1).create(OWNER));
+        let anchored = AnchoredHeads::<Test>::take(DAG, 1).unwrap();
+        for anchor in heads::kept(1_000_000) {
+            AnchoredHeads::<Test>::insert(DAG, anchor, anchored);
+        }
+        let (kept, bytes) = state_bytes(&AnchoredHeads::<Test>::final_prefix());
+        assert_eq!(kept, heads::kept(1_000_000).count());
+        assert!(bytes <= 128 * kept, "{bytes} bytes of {kept} heads");
+        let (dags, dag_bytes) = state_bytes(&Dags::<Test>::final_prefix());
+        assert_eq!(dags, 1);
+        assert!(bytes + dag_bytes <= 20 * 1024, "{bytes} bytes of heads, {dag_bytes} of the DAG");
     });
 }
