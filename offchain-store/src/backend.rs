@@ -61,6 +61,17 @@ pub struct StoredChunk {
     pub bytes: Vec<u8>,
 }
 
+/// What is kept of a content that somebody wants kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// Nothing, or no longer.
+    Unknown,
+    /// It is kept; as a list of chunks, or without a block that one looked for.
+    Kept(PayloadInfo),
+    /// It is kept as one chunk, and this is the block that one looked for.
+    Placed(PayloadInfo, Box<DagBlock>),
+}
+
 /// Names a content that is being written and whose hash is not known yet. Never 0, unique within one writer's life.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub struct StagingId(pub u64);
@@ -358,6 +369,22 @@ pub trait DagBackend: Marks {
 
     /// What is known of a content or chunk.
     fn payload(&self, content_hash: &ContentHash) -> Result<Option<PayloadInfo>, BackendError>;
+
+    /// How contents stand that may have blocks of these keys, in the order of the keys and in one question.
+    fn standings(&self, keys: &[BlockKey]) -> Result<Vec<Standing>, BackendError> {
+        let standing = |key: &BlockKey| {
+            let Some(info) = self.payload(&key.content_hash)?.filter(|info| info.is_kept) else {
+                return Ok(Standing::Unknown);
+            };
+            // Two, since one could be the first of a list.
+            let chunks = self.chunks(&key.content_hash, 0, 2)?;
+            let is_one_chunk = matches!(chunks.as_slice(), [chunk] if chunk.chunk_hash == key.content_hash);
+            let leaf_index = if is_one_chunk { self.find_key(key)? } else { None };
+            let block = leaf_index.map(|leaf_index| self.block(leaf_index)).transpose()?.flatten();
+            Ok(block.map_or(Standing::Kept(info), |block| Standing::Placed(info, Box::new(block))))
+        };
+        keys.iter().map(standing).collect()
+    }
 
     /// The chunks of a content from the one that holds byte `from` on. A content of one chunk lists itself. A content that
     /// is unknown or was removed lists nothing.

@@ -33,8 +33,13 @@ impl<R: Read> Chunks<R> {
     pub fn new(mut reader: R, average: u32) -> std::io::Result<Self> {
         let mut start = Vec::new();
         reader.by_ref().take(u64::from(average) + 1).read_to_end(&mut start)?;
+        Ok(Self::begun(start, reader, average))
+    }
+
+    /// The same where the content's start was read already: all of it, or more than `average` bytes.
+    pub fn begun(start: Vec<u8>, reader: R, average: u32) -> Self {
         if start.len() as u64 <= u64::from(average) {
-            return Ok(Self::Whole(Some(start)));
+            return Self::Whole(Some(start));
         }
         let cutter = StreamCDC::new(
             Cursor::new(start).chain(reader),
@@ -42,7 +47,7 @@ impl<R: Read> Chunks<R> {
             average as usize,
             (average * MAX_TO_AVERAGE) as usize,
         );
-        Ok(Self::Cut(Box::new(cutter)))
+        Self::Cut(Box::new(cutter))
     }
 
     /// Whether the content is a single chunk.

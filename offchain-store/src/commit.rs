@@ -112,6 +112,8 @@ pub struct OpenContent {
     original_size: u64,
     stored_by_code: [u64; Compression::ALL.len()],
     new_bytes: u64,
+    /// The block that one of the chunks has as its content.
+    placed: Option<Box<DagBlock>>,
 }
 
 impl OpenContent {
@@ -360,6 +362,31 @@ impl Committer {
                 }
             }
         }
+        self.stage_if_long(content);
+        Ok(())
+    }
+
+    /// Adds the next chunk of a content, which is kept as one and is the content of this block. Only for whoever has had the
+    /// committer to itself since before that was looked up: a content that has a block goes by a commit alone.
+    pub(crate) fn add_placed(
+        &mut self,
+        content: &mut OpenContent,
+        info: &PayloadInfo,
+        block: Box<DagBlock>,
+    ) -> Result<(), CommitError> {
+        self.batch_began.get_or_insert_with(Instant::now);
+        let chunk_hash = block.header().content_hash;
+        let original_size = u32::try_from(info.original_size)
+            .map_err(|_| BackendError::Damaged(format!("chunk {chunk_hash} has an impossible size")))?;
+        content.cut += 1;
+        content.last_cut = Some(chunk_hash);
+        content.push(chunk_hash, info, original_size);
+        content.placed = Some(block);
+        self.stage_if_long(content);
+        Ok(())
+    }
+
+    fn stage_if_long(&mut self, content: &mut OpenContent) {
         if content.chunks.len() >= OPEN_CHUNKS_MAX {
             let staging = *content.staged.get_or_insert_with(|| {
                 self.staging_ids += 1;
@@ -367,7 +394,6 @@ impl Committer {
             });
             self.batch.staged.push((staging, std::mem::take(&mut content.chunks)));
         }
-        Ok(())
     }
 
     fn add_new(&mut self, content: &mut OpenContent, chunk: StoredChunk) -> PayloadInfo {
@@ -423,7 +449,7 @@ impl Committer {
     /// Gives a complete content its block. `content_hash` is that of the whole; a content of one chunk has the chunk's.
     pub fn finish(
         &mut self,
-        content: OpenContent,
+        mut content: OpenContent,
         codec: u32,
         content_hash: Option<ContentHash>,
         metadata: Option<&Metadata>,
@@ -431,10 +457,14 @@ impl Committer {
         let only_cut = content.last_cut.filter(|_| content.cut == 1);
         let content_hash = only_cut.or(content_hash).ok_or(BackendError::BatchMisfit("a content has no hash"))?;
         let metadata_hash = metadata.map_or(MetadataHash::NONE, Metadata::hash);
+        let key = BlockKey { codec, content_hash, metadata_hash };
+        if let Some(block) = content.placed.take_if(|block| content.cut == 1 && block.key() == key) {
+            self.note_restored(&block, false)?;
+            return Ok(Placed { block: *block, is_deduplicated: true, new_bytes: 0 });
+        }
         let new_bytes = content.new_bytes;
         let info = content.info();
         self.keep_content(content, content_hash, info)?;
-        let key = BlockKey { codec, content_hash, metadata_hash };
         if let Some(block) = self.find_block(&key)? {
             self.note_restored(&block, false)?;
             return Ok(Placed { block, is_deduplicated: true, new_bytes });

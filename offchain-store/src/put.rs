@@ -9,17 +9,17 @@ use crate::{
     block::DagBlock,
     chunk::Chunks,
     cid,
-    commit::{CommitError, Committer, OpenContent, Placed, ProcessedChunk},
+    commit::{CommitError, Committer, OpenContent, Placed},
     compress::CompressError,
     config::Config,
     dictionary::Trainer,
     metadata::Metadata,
-    prepare::{PrepareError, Preparer},
+    prepare::{PrepareError, Prepared, Preparer},
     tree::{self, Entry, Node},
     walk::{Place, Sink, Source, SourceError, Step, Walk},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
-use pakit_primitives::ContentHash;
+use pakit_primitives::{ContentHash, MetadataHash};
 use std::{
     path::{Path, PathBuf},
     sync::{
@@ -124,7 +124,7 @@ const PACK_BYTES: usize = 128 << 10;
 const PACK_STEPS: usize = 256;
 
 /// What a worker makes of a pack's chunks.
-type Processed = Vec<Result<ProcessedChunk, PutError>>;
+type Processed = Result<Vec<Prepared>, PrepareError>;
 /// What goes to a worker: chunks and where the results belong.
 type Work = (Vec<Vec<u8>>, Sender<Processed>);
 
@@ -204,6 +204,7 @@ pub fn put(
     let new_preparer = || Preparer::new(backend.clone(), trainer.clone(), config);
     let preparers = (0..config.jobs).map(|_| new_preparer()).collect::<Result<Vec<_>, _>>()?;
     let preparer = new_preparer()?;
+    let metadata_hash = metadata.map_or(MetadataHash::NONE, Metadata::hash);
     thread::scope(|scope| {
         let (trainings, due) = bounded(1);
         // In here, so that whatever ends the writer ends the threads that wait for it.
@@ -226,7 +227,7 @@ pub fn put(
             scope.spawn(move || {
                 for (chunks, done) in to_do {
                     // A committer that has failed no longer waits for the result.
-                    let _ = done.send(chunks.iter().map(|bytes| Ok(preparer.prepare(bytes)?)).collect());
+                    let _ = done.send(preparer.prepare_all(&chunks, cid::RAW, metadata_hash));
                 }
             });
         }
@@ -238,6 +239,13 @@ pub fn put(
         let written = walked.into_iter().try_for_each(|pack| writer.take_pack(pack));
         written.and_then(|()| writer.finish())
     })
+}
+
+fn add(committer: &mut Committer, content: &mut OpenContent, prepared: Prepared) -> Result<(), CommitError> {
+    match prepared {
+        Prepared::Placed(info, block) => committer.add_placed(content, &info, block),
+        Prepared::Chunk(chunk) => committer.add_chunk(content, chunk),
+    }
 }
 
 /// Takes the steps in order, on the caller's thread.
@@ -263,22 +271,18 @@ impl Writer<'_> {
     fn take_pack(&mut self, pack: Pack) -> Result<(), PutError> {
         let has_chunks = pack.steps.iter().any(|step| matches!(step, Step::Chunk(())));
         let processed = match has_chunks {
-            true => pack.processed.recv().map_err(|_| PutError::WorkerLost)?,
-            false => Processed::new(),
+            true => pack.processed.recv().map_err(|_| PutError::WorkerLost)??,
+            false => Vec::new(),
         };
         let mut processed = processed.into_iter();
         pack.steps.into_iter().try_for_each(|step| self.take(step, &mut processed))
     }
 
-    fn take(
-        &mut self,
-        step: Step<()>,
-        processed: &mut impl Iterator<Item = Result<ProcessedChunk, PutError>>,
-    ) -> Result<(), PutError> {
+    fn take(&mut self, step: Step<()>, processed: &mut impl Iterator<Item = Prepared>) -> Result<(), PutError> {
         match step {
             Step::Chunk(()) => {
-                let chunk = processed.next().ok_or(PutError::WorkerLost)??;
-                self.committer.add_chunk(&mut self.content, chunk)?;
+                let prepared = processed.next().ok_or(PutError::WorkerLost)?;
+                add(self.committer, &mut self.content, prepared)?;
             }
             Step::Content { place, content_hash } => self.end_content(place, content_hash)?,
             Step::Failed { path, error } => self.fail(path, error),
@@ -317,9 +321,8 @@ impl Writer<'_> {
         let chunks = Chunks::new(listing.as_slice(), self.chunk_bytes)
             .and_then(|chunks| chunks.collect::<std::io::Result<Vec<_>>>())
             .map_err(|error| PutError::Source { path: place.path.clone(), error: error.into() })?;
-        for chunk in chunks {
-            let prepared = self.preparer.prepare(&chunk)?;
-            self.committer.add_chunk(&mut content, prepared)?;
+        for prepared in self.preparer.prepare_all(&chunks, cid::DAG_CBOR, MetadataHash::NONE)? {
+            add(self.committer, &mut content, prepared)?;
         }
         let content_hash = ContentHash::new(*blake3::hash(&listing).as_bytes());
         let placed = self.committer.finish(content, cid::DAG_CBOR, Some(content_hash), None)?;

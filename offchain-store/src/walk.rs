@@ -5,7 +5,7 @@
 
 use crate::chunk::Chunks;
 use pakit_primitives::ContentHash;
-use rustix::fs::OFlags;
+use rustix::{buffer::spare_capacity, fs::OFlags, io::Errno};
 use std::{
     collections::HashSet,
     ffi::OsString,
@@ -179,7 +179,10 @@ impl<'a, S: Sink> Walk<'a, S> {
                     true => self.read_stream(name, reader),
                     false => return,
                 },
-                Source::Bytes(name, bytes) => self.read_stream(name, bytes.as_slice()),
+                Source::Bytes(name, bytes) => {
+                    let chunks = Chunks::begun(bytes, io::empty(), self.chunk_bytes);
+                    self.send_stream(name, chunks)
+                }
             };
             if walked.is_err() {
                 return;
@@ -280,8 +283,12 @@ impl<'a, S: Sink> Walk<'a, S> {
         if !before.is_file() {
             return Ok(Err(SourceError::NotStorable));
         }
-        let (size, content_hash) = match self.read_content(&mut file)? {
-            Ok(read) => read,
+        let start = match read_start(&file, before.len(), self.chunk_bytes) {
+            Ok(start) => start,
+            Err(error) => return Ok(Err(error.into())),
+        };
+        let (size, content_hash) = match self.send(Chunks::begun(start, &mut file, self.chunk_bytes))? {
+            Ok(sent) => sent,
             Err(error) => return Ok(Err(error)),
         };
         let after = match file.metadata() {
@@ -297,7 +304,14 @@ impl<'a, S: Sink> Walk<'a, S> {
     }
 
     fn read_stream(&mut self, path: PathBuf, reader: impl Read) -> Result<(), Stopped> {
-        match self.read_content(reader)? {
+        match Chunks::new(reader, self.chunk_bytes) {
+            Ok(chunks) => self.send_stream(path, chunks),
+            Err(error) => self.failed(path, error),
+        }
+    }
+
+    fn send_stream(&mut self, path: PathBuf, chunks: Chunks<impl Read>) -> Result<(), Stopped> {
+        match self.send(chunks)? {
             Ok((_, content_hash)) => {
                 self.step(Step::Content { place: Place { path, mode: 0o644, mtime_ns: 0 }, content_hash })
             }
@@ -306,11 +320,7 @@ impl<'a, S: Sink> Walk<'a, S> {
     }
 
     /// Sends the chunks; gives the size and, for several chunks, the hash of the whole.
-    fn read_content(&mut self, reader: impl Read) -> Result<Result<(u64, Option<ContentHash>), SourceError>, Stopped> {
-        let chunks = match Chunks::new(reader, self.chunk_bytes) {
-            Ok(chunks) => chunks,
-            Err(error) => return Ok(Err(error.into())),
-        };
+    fn send(&mut self, chunks: Chunks<impl Read>) -> Result<Result<(u64, Option<ContentHash>), SourceError>, Stopped> {
         let mut whole = (!chunks.is_whole()).then(blake3::Hasher::new);
         let mut size = 0u64;
         for chunk in chunks {
@@ -332,4 +342,27 @@ impl<'a, S: Sink> Walk<'a, S> {
         }
         Ok(Ok((size, whole.map(|whole| ContentHash::new(*whole.finalize().as_bytes())))))
     }
+}
+
+/// Bytes that a file's start is read on by where it is longer than it says.
+const MORE_BYTES: usize = 64 << 10;
+
+/// All of a file, or more than `average` bytes of it: with one call to the system where it is as long as it says.
+fn read_start(file: &File, size: u64, average: u32) -> io::Result<Vec<u8>> {
+    let average = average as usize;
+    let expected = usize::try_from(size).unwrap_or(usize::MAX).min(average);
+    // One more than there should be, so that a full buffer means that there is more.
+    let mut start = Vec::with_capacity(expected + 1);
+    while start.len() <= average {
+        start.reserve(if start.len() == start.capacity() { MORE_BYTES } else { 0 });
+        let room = start.capacity() - start.len();
+        match rustix::io::read(file, spare_capacity(&mut start)) {
+            Ok(0) => break,
+            // Whoever is told another length in the end knows that the file changed.
+            Ok(read) if read < room && start.len() as u64 == size => break,
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(start)
 }

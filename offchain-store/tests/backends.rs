@@ -70,6 +70,7 @@ conformance!(
     blocks_are_found_by_a_range_of_hashes,
     lists_come_in_pages,
     a_block_is_found_by_its_content_codec_and_metadata,
+    how_contents_stand_is_told_of_many_at_once_as_of_each,
     a_content_grows_over_several_batches,
     a_content_that_is_given_up_leaves_its_chunks_for_others,
     a_content_that_is_kept_already_is_not_kept_twice,

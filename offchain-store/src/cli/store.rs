@@ -4,7 +4,7 @@ use super::{
     args::{Get, Global, Init, Ls, Put},
     failure::Failure,
     open,
-    output::{Output, count, message, output_failure, printable, printable_path},
+    output::{Output, count, message, output_failure, printable, printable_path, write_line},
     time,
 };
 use crate::{
@@ -119,12 +119,12 @@ fn source(path: PathBuf) -> Source {
 }
 
 fn item_line(out: &Output, item: &PutItem) -> Result<(), Failure> {
-    let line = ItemLine::from(item);
-    out.print(&line, || {
-        let mark = if item.is_deduplicated { "kept " } else { "new  " };
-        let (block, size) = (item.block.block_hash(), item.block.header().original_size);
-        format!("{mark} {block} {size:>12} {}", printable_path(&item.path))
-    })
+    if out.json {
+        return out.print(&ItemLine::from(item), String::new);
+    }
+    let mark = if item.is_deduplicated { "kept " } else { "new  " };
+    let (block, size) = (item.block.block_hash(), item.block.header().original_size);
+    write_line(&format!("{mark} {block} {size:>12} {}", printable_path(&item.path)))
 }
 
 fn summary_text(summary: &PutSummary) -> String {

@@ -10,6 +10,7 @@
 //! | `runs.rs` | the indexes as sorted runs |
 //! | `recent.rs` | the newest entries of the indexes, in memory |
 //! | `sieve.rs` | what a run does not hold, in memory |
+//! | `turned.rs` | where a run was last read |
 //! | `packs.rs` | the larger chunks, which stand in files beside the database |
 //! | `parent_cache.rs` | what blocks ask of their parents, in memory |
 //! | `marks.rs` | the tables of what was decided about blocks |
@@ -40,13 +41,14 @@ pub(crate) mod scratch;
 mod sieve;
 #[cfg(test)]
 mod tests;
+mod turned;
 mod write;
 
 use fault::Result;
 
 use crate::{
     backend::{
-        BackendError, BlockKey, CheckedRecord, ChunkRef, DagBackend, Hop, PackPlace, ParentInfo, PayloadInfo,
+        BackendError, BlockKey, CheckedRecord, ChunkRef, DagBackend, Hop, PackPlace, ParentInfo, PayloadInfo, Standing,
         StoredChunk, Totals, WriteBatch, follow_way,
     },
     block::DagBlock,
@@ -63,6 +65,7 @@ use parent_cache::ParentCache;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use rustix::fs::OFlags;
 use std::{
+    cell::Cell,
     collections::HashSet,
     fs::{File, TryLockError},
     io,
@@ -444,7 +447,14 @@ impl SqliteBackend {
         let txn = writer.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         // Only this changes it, and holds the writer: between the locks nothing moves.
         let derived = self.derived();
-        let tables = write::Tables { connection: &txn, derived: &derived, parents: &self.parents, dir: &self.dir };
+        let payload_next = Cell::new(0);
+        let tables = write::Tables {
+            connection: &txn,
+            derived: &derived,
+            parents: &self.parents,
+            payload_next: &payload_next,
+            dir: &self.dir,
+        };
         let plan = Plan::new(&tables, &writer.stagings, batch)?;
         let additions = Additions::of_plan(&plan);
         let places = packs::append(&mut writer.packs, &plan)?;
@@ -584,6 +594,24 @@ impl DagBackend for SqliteBackend {
     fn payload(&self, content_hash: &ContentHash) -> Answer<Option<PayloadInfo>> {
         self.ask_by_hash(content_hash.as_bytes(), |connection, derived| {
             read::payload_info(connection, derived, content_hash)
+        })
+    }
+
+    fn standings(&self, keys: &[BlockKey]) -> Answer<Vec<Standing>> {
+        let may_contain = |derived: &Derived, key: &BlockKey| derived.may_contain(key.content_hash.as_bytes());
+        if self.writer.is_some() {
+            let derived = self.derived();
+            if !keys.iter().any(|key| may_contain(&derived, key)) {
+                return Ok(vec![Standing::Unknown; keys.len()]);
+            }
+        }
+        self.ask(|connection, derived| {
+            let next = Cell::new(0);
+            let standing = |key| match may_contain(derived, key) {
+                true => read::standing(connection, derived, &self.parents, key, &next),
+                false => Ok(Standing::Unknown),
+            };
+            keys.iter().map(standing).collect()
         })
     }
 

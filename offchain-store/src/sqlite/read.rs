@@ -3,7 +3,7 @@
 use super::{
     derived::{Derived, TILE_LEVEL, prefix},
     fault::{Fault, Result},
-    parent_cache::Kept,
+    parent_cache::{Kept, ParentCache},
     rows::{
         compression_of, decode_parents, decode_way, from_time_key, int, limit, steps_of_way, stored_of, to_bits, uint,
     },
@@ -11,7 +11,7 @@ use super::{
     write,
 };
 use crate::{
-    backend::{BlockKey, ChunkRef, Hop, ParentInfo, PayloadInfo, Totals},
+    backend::{BlockKey, ChunkRef, Hop, ParentInfo, PayloadInfo, Standing, Totals},
     block::DagBlock,
     dictionary,
     pack::Stored,
@@ -22,13 +22,24 @@ use pakit_primitives::{
     header::PARENTS_MAX, log::hash_node,
 };
 use rusqlite::{Connection, OptionalExtension, Params, Row};
-use std::{collections::BTreeMap, ops::RangeInclusive};
+use std::{cell::Cell, collections::BTreeMap, ops::RangeInclusive};
 
 /// A payload's row.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FoundPayload {
     pub(super) row: PayloadRow,
     pub(super) compression: Compression,
+}
+
+impl FoundPayload {
+    fn info(&self) -> PayloadInfo {
+        PayloadInfo {
+            original_size: self.row.original_size,
+            stored_size: self.row.stored_size,
+            compression: self.compression,
+            is_kept: self.row.kind != PayloadKind::Removed,
+        }
+    }
 }
 
 /// First row of the answer, if there is one.
@@ -251,7 +262,14 @@ pub(super) fn find_blocks(
 const CANDIDATES_PAGE: usize = 64;
 
 pub(super) fn find_key(connection: &Connection, derived: &Derived, key: &BlockKey) -> Result<Option<u64>> {
-    let Some(payload) = payload(connection, derived, &key.content_hash)? else { return Ok(None) };
+    match payload(connection, derived, &key.content_hash)? {
+        Some(payload) => find_key_of(connection, derived, payload.row.id, key),
+        None => Ok(None),
+    }
+}
+
+/// The same where the number of the content's payload is known.
+fn find_key_of(connection: &Connection, derived: &Derived, payload_id: u64, key: &BlockKey) -> Result<Option<u64>> {
     let metadata_id = match key.metadata_hash.is_some() {
         false => None,
         true => match metadata_id(connection, &key.metadata_hash)? {
@@ -262,7 +280,7 @@ pub(super) fn find_key(connection: &Connection, derived: &Derived, key: &BlockKe
     let sql = "SELECT codec = ?2 AND metadata_id IS ?3 FROM blocks WHERE leaf_index = ?1";
     let mut after = None;
     loop {
-        let named = blocks_of(connection, derived, payload.row.id, after, KEY_PAGE)?;
+        let named = blocks_of(connection, derived, payload_id, after, KEY_PAGE)?;
         for leaf_index in &named {
             if one(connection, sql, (int(*leaf_index), key.codec, metadata_id), |row| row.get(0))? == Some(true) {
                 return Ok(Some(*leaf_index));
@@ -420,6 +438,26 @@ pub(super) fn payload(connection: &Connection, derived: &Derived, hash: &Content
     derived.find(connection, Index::Payloads, prefix(hash.as_bytes()), |id| payload_at(connection, id, hash))
 }
 
+/// The same where what is asked for is often what was kept behind the one before: its number is tried first. `next` is that number, 0 for
+/// none.
+pub(super) fn payload_in_turn(
+    connection: &Connection,
+    derived: &Derived,
+    hash: &ContentHash,
+    next: &Cell<u64>,
+) -> Result<Option<FoundPayload>> {
+    let beside = match next.get() {
+        0 => None,
+        id => payload_at(connection, id, hash)?,
+    };
+    let found = match beside {
+        Some(found) => Some(found),
+        None => payload(connection, derived, hash)?,
+    };
+    next.set(found.map_or(0, |found| found.row.id + 1));
+    Ok(found)
+}
+
 /// The payload of a number, if it has this hash.
 fn payload_at(connection: &Connection, id: u64, hash: &ContentHash) -> Result<Option<FoundPayload>> {
     let sql = "SELECT kind, original_size, stored_size, compression FROM payloads WHERE payload_id = ?1 AND hash = ?2";
@@ -455,12 +493,32 @@ pub(super) fn payload_info(
     derived: &Derived,
     hash: &ContentHash,
 ) -> Result<Option<PayloadInfo>> {
-    Ok(payload(connection, derived, hash)?.map(|FoundPayload { row, compression }| PayloadInfo {
-        original_size: row.original_size,
-        stored_size: row.stored_size,
-        compression,
-        is_kept: row.kind != PayloadKind::Removed,
-    }))
+    Ok(payload(connection, derived, hash)?.map(|found| found.info()))
+}
+
+/// How a content stands that may have a block of this key. `next` is that of [`payload_in_turn`].
+pub(super) fn standing(
+    connection: &Connection,
+    derived: &Derived,
+    parents: &ParentCache,
+    key: &BlockKey,
+    next: &Cell<u64>,
+) -> Result<Standing> {
+    let found = payload_in_turn(connection, derived, &key.content_hash, next)?;
+    let Some(found) = found else { return Ok(Standing::Unknown) };
+    let leaf_index = match found.row.kind {
+        PayloadKind::Removed => return Ok(Standing::Unknown),
+        PayloadKind::List => None,
+        PayloadKind::Chunk => find_key_of(connection, derived, found.row.id, key)?,
+    };
+    let row = leaf_index.map(|leaf_index| find_row(connection, leaf_index, None)).transpose()?.flatten();
+    let Some(row) = row else { return Ok(Standing::Kept(found.info())) };
+    // Whoever puts a folder again asks for block after block, and their parents are mostly the same.
+    let hash_of = |parent| {
+        let found = parents.get_or_read(parent, || self::parent(connection, parent))?;
+        Ok(found.map(|(info, _)| info.block_hash.to_bytes()))
+    };
+    Ok(Standing::Placed(found.info(), Box::new(complete(row, hash_of)?)))
 }
 
 pub(super) fn chunks(

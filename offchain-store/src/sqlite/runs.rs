@@ -15,6 +15,7 @@ use super::{
     fault::{Fault, Result},
     rows::{int, uint},
     sieve::Sieve,
+    turned::{Turn, Turned},
 };
 use rusqlite::{Connection, OptionalExtension};
 use std::{cmp::Reverse, collections::BinaryHeap, ops::ControlFlow, ops::RangeInclusive, sync::Arc};
@@ -67,6 +68,8 @@ struct Run {
     fences: Vec<Entry>,
     /// For the indexes of hashes.
     sieve: Sieve,
+    /// For the others.
+    turned: Turned,
 }
 
 /// All runs, by index, the oldest and largest first.
@@ -104,6 +107,7 @@ impl Runs {
                 entries,
                 fences,
                 sieve: Sieve::default(),
+                turned: Turned::default(),
             }));
         }
         runs.by_index.iter_mut().for_each(|runs| runs.sort_by_key(|run| (Reverse(run.level), run.id)));
@@ -185,7 +189,7 @@ impl Runs {
     ) -> Result<()> {
         for run in self.of(index) {
             let end = found.len().saturating_add(limit);
-            let _: ControlFlow<()> = run.visit(connection, range, &mut |entry| {
+            let _: ControlFlow<()> = run.visit_in_turn(connection, range, &mut |entry| {
                 found.push(entry);
                 Ok(if found.len() < end { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
             })?;
@@ -282,6 +286,59 @@ impl Run {
         Ok(ControlFlow::Continue(()))
     }
 
+    /// The same where the next question is likely to be for what stands beside.
+    fn visit_in_turn(
+        &self,
+        connection: &Connection,
+        range: &RangeInclusive<Entry>,
+        visit: &mut impl FnMut(Entry) -> Result<ControlFlow<()>>,
+    ) -> Result<ControlFlow<()>> {
+        let (start, end) = (range.start(), range.end());
+        if self.turned.ends_before(start) {
+            return Ok(ControlFlow::Continue(()));
+        }
+        for page in self.page_of(*start)..self.fences.len() {
+            if self.fences.get(page).is_none_or(|fence| fence > end) {
+                break;
+            }
+            let (mut is_past, mut last) = (false, None);
+            let mut meet = |entry| {
+                last = Some(entry);
+                is_past = entry > *end;
+                match () {
+                    () if is_past => Ok(ControlFlow::Break(())),
+                    () if entry >= *start => visit(entry),
+                    () => Ok(ControlFlow::Continue(())),
+                }
+            };
+            let flow = match self.turned.turn_to(page) {
+                Turn::First => self.page(connection, page, &mut meet)?,
+                Turn::Again => {
+                    let entries = self.entries_of(connection, page)?;
+                    self.turned.keep(page, entries.clone());
+                    meet_from(&entries, start, &mut meet)?
+                }
+                Turn::Kept(entries) => meet_from(&entries, start, &mut meet)?,
+            };
+            if flow.is_break() {
+                return Ok(if is_past { ControlFlow::Continue(()) } else { flow });
+            }
+            if let Some(last) = last.filter(|_| page + 1 == self.fences.len()) {
+                self.turned.ends_with(last);
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn entries_of(&self, connection: &Connection, page: usize) -> Result<Arc<[Entry]>> {
+        let mut entries = Vec::new();
+        let _: ControlFlow<()> = self.page(connection, page, |entry| {
+            entries.push(entry);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(entries.into())
+    }
+
     /// Lets later questions for what the run does not hold be answered from memory.
     fn learn(&self, connection: &Connection) -> Result<()> {
         let mut prefixes = Vec::with_capacity(usize::try_from(self.entries).unwrap_or(0));
@@ -310,6 +367,21 @@ impl Run {
         let bytes = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
         visit_page(checked(bytes).ok_or_else(damaged)?, first, visit)?.ok_or_else(damaged)
     }
+}
+
+/// Calls `meet` with the ascending entries from `start` on until it breaks, and with the one before.
+fn meet_from(
+    entries: &[Entry],
+    start: &Entry,
+    meet: &mut impl FnMut(Entry) -> Result<ControlFlow<()>>,
+) -> Result<ControlFlow<()>> {
+    let from = entries.partition_point(|entry| entry < start).saturating_sub(1);
+    for entry in entries.iter().skip(from) {
+        if meet(*entry)?.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+    Ok(ControlFlow::Continue(()))
 }
 
 /// Walks over all entries of a run, a page at a time.
@@ -355,7 +427,7 @@ struct RunWriter<'a> {
 
 impl<'a> RunWriter<'a> {
     fn new(txn: &'a Connection, id: u64, index: Index, level: u32) -> Self {
-        let run = Run { id, level, entries: 0, fences: Vec::new(), sieve: Sieve::default() };
+        let run = Run { id, level, entries: 0, fences: Vec::new(), sieve: Sieve::default(), turned: Turned::default() };
         Self { txn, index, run, page: Vec::with_capacity(PAGE_BYTES_MAX), last: (0, 0) }
     }
 
@@ -397,7 +469,7 @@ impl<'a> RunWriter<'a> {
         if self.run.entries == 0 {
             return Ok(None);
         }
-        let Run { id, level, entries, fences, sieve: _ } = &self.run;
+        let Run { id, level, entries, fences, sieve: _, turned: _ } = &self.run;
         let blob = encode_fences(fences, self.index as usize, *level, *entries);
         let sql = "INSERT INTO runs (run_id, index_id, level, entries, fences) VALUES (?1, ?2, ?3, ?4, ?5)";
         self.txn.prepare_cached(sql)?.execute((int(*id), self.index as u8, level, int(*entries), blob))?;

@@ -17,6 +17,7 @@ use crate::{
 use pakit_primitives::{ContentHash, MetadataHash};
 use rusqlite::Connection;
 use std::{
+    cell::Cell,
     collections::{BTreeMap, HashMap, HashSet},
     path::Path,
 };
@@ -31,6 +32,8 @@ pub(super) struct Tables<'a> {
     pub(super) connection: &'a Connection,
     pub(super) derived: &'a Derived,
     pub(super) parents: &'a ParentCache,
+    /// For [`read::payload_in_turn`]: whoever restores a log asks for the contents in its order.
+    pub(super) payload_next: &'a Cell<u64>,
     pub(super) dir: &'a Path,
 }
 
@@ -51,7 +54,10 @@ impl Known for Tables<'_> {
 
     fn payload(&self, hash: &ContentHash) -> Result<Option<PayloadRow>, BackendError> {
         self.ask((|| match self.derived.may_contain(hash.as_bytes()) {
-            true => Ok(read::payload(self.connection, self.derived, hash)?.map(|found| found.row)),
+            true => {
+                let found = read::payload_in_turn(self.connection, self.derived, hash, self.payload_next)?;
+                Ok(found.map(|found| found.row))
+            }
             false => Ok(None),
         })())
     }

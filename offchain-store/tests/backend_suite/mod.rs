@@ -8,7 +8,9 @@ pub(crate) use removal::*;
 
 use offchain_store::{
     BackendError, DagBackend, DagBlock, DagBuilder, NewBlock,
-    backend::{BlockKey, ChunkRef, LogNode, NewContent, PayloadInfo, StagingId, StoredChunk, Totals, WriteBatch},
+    backend::{
+        BlockKey, ChunkRef, LogNode, NewContent, PayloadInfo, StagingId, Standing, StoredChunk, Totals, WriteBatch,
+    },
     bulk::{BulkBackend, Extent, ListedChunk, NoteKind, StoredPayload},
     cid,
 };
@@ -418,6 +420,48 @@ pub(crate) fn a_block_is_found_by_its_content_codec_and_metadata<H: Harness>() {
     assert_eq!(backend.find_content(&content_hash(b"content"), None, 9).unwrap(), [0, 1, 2, 3]);
     assert_eq!(backend.metadata(&metadata_hash).unwrap(), Some(vec![0xa0]));
     assert_eq!(backend.totals().unwrap().chunks, 1);
+}
+
+pub(crate) fn how_contents_stand_is_told_of_many_at_once_as_of_each<H: Harness>() {
+    let harness = H::empty();
+    let mut writer = Writer::new(harness.backend());
+    let long = content(3 * CHUNK, 5);
+    let alone = writer.put(b"alone", 0);
+    let listed = writer.put(&long, 0);
+    writer.keep(b"without a block");
+    let metadata_hash = MetadataHash::new([7; 32]);
+    writer.batch.metadata.push((metadata_hash, vec![0xa0]));
+    let described = writer.append(NewBlock { metadata_hash, ..NewBlock::raw(b"alone") }, TIME_MS, 2);
+    writer.commit().unwrap();
+    let key = |bytes: &[u8]| BlockKey {
+        codec: cid::RAW,
+        content_hash: content_hash(bytes),
+        metadata_hash: MetadataHash::NONE,
+    };
+    let keys = [
+        (alone.key(), Some(&alone)),
+        (key(b"nowhere"), None),
+        (listed.key(), None),
+        (described.key(), Some(&described)),
+        (key(b"without a block"), None),
+        (BlockKey { codec: cid::DAG_CBOR, ..alone.key() }, None),
+        (key(&long[..CHUNK]), None),
+    ];
+    let check = |backend: &dyn DagBackend| {
+        let standings = backend.standings(&keys.map(|(key, _)| key)).unwrap();
+        for ((key, block), standing) in keys.iter().zip(standings) {
+            let info = backend.payload(&key.content_hash).unwrap();
+            let expected = match (info, block) {
+                (None, _) => Standing::Unknown,
+                (Some(info), None) => Standing::Kept(info),
+                (Some(info), Some(block)) => Standing::Placed(info, Box::new((*block).clone())),
+            };
+            assert_eq!(standing, expected);
+        }
+        assert!(backend.standings(&[]).unwrap().is_empty());
+    };
+    check(harness.backend());
+    check(harness.restarted().backend());
 }
 
 /// Commits the chunks of a content in three batches: two staged parts, then the rest under `hash`.
