@@ -92,6 +92,9 @@ pub struct Compressor {
     level: i32,
     zstd: CCtx<'static>,
     dictionary: Option<CDict<'static>>,
+    /// What the last chunk became, with room for the worst case. Chunks wait for their commit by the thousand, and must not hold
+    /// that room while they do.
+    packed: Vec<u8>,
 }
 
 impl Compressor {
@@ -103,7 +106,7 @@ impl Compressor {
             zstd.set_parameter(CParameter::CompressionLevel(level))
                 .map_err(|code| failed(zstd_safe::get_error_name(code)))?;
         }
-        Ok(Self { compression, level, zstd, dictionary: None })
+        Ok(Self { compression, level, zstd, dictionary: None, packed: Vec::new() })
     }
 
     /// Compresses small chunks against a dictionary from now on, or against none. Only zstd does.
@@ -126,42 +129,42 @@ impl Compressor {
             return Ok((Compression::None, Cow::Borrowed(plain)));
         }
         let compression = self.compression;
-        let packed = self.pack(plain).map_err(|source| CompressError::Compress { compression, source })?;
-        if packed.len() + plain.len() / GAIN_DIVISOR < plain.len() {
-            Ok((compression, Cow::Owned(packed)))
+        self.pack(plain).map_err(|source| CompressError::Compress { compression, source })?;
+        if self.packed.len() + plain.len() / GAIN_DIVISOR < plain.len() {
+            Ok((compression, Cow::Owned(self.packed.clone())))
         } else {
             Ok((Compression::None, Cow::Borrowed(plain)))
         }
     }
 
-    fn pack(&mut self, plain: &[u8]) -> io::Result<Vec<u8>> {
+    fn pack(&mut self, plain: &[u8]) -> io::Result<()> {
         let positive_level = u32::try_from(self.level).unwrap_or(0);
         match self.compression {
             Compression::Zstd => {
-                let mut packed = Vec::with_capacity(zstd_safe::compress_bound(plain.len()));
+                self.packed.clear();
+                self.packed.reserve(zstd_safe::compress_bound(plain.len()));
                 let dictionary = self.dictionary.as_ref().filter(|_| plain.len() <= DICTIONARY_CHUNK_BYTES_MAX);
                 let done = match dictionary {
-                    Some(dictionary) => self.zstd.compress_using_cdict(&mut packed, plain, dictionary),
-                    None => self.zstd.compress2(&mut packed, plain),
+                    Some(dictionary) => self.zstd.compress_using_cdict(&mut self.packed, plain, dictionary),
+                    None => self.zstd.compress2(&mut self.packed, plain),
                 };
                 done.map_err(zstd_error)?;
-                Ok(packed)
             }
-            Compression::Lz4 => Ok(lz4_flex::block::compress(plain)),
+            Compression::Lz4 => self.packed = lz4_flex::block::compress(plain),
             Compression::Gzip => {
                 let level = flate2::Compression::new(positive_level.min(9));
                 let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
                 encoder.write_all(plain)?;
-                encoder.finish()
+                self.packed = encoder.finish()?;
             }
             Compression::Brotli => {
-                let mut packed = Vec::new();
+                self.packed.clear();
                 let quality = positive_level.min(11);
-                brotli::CompressorWriter::new(&mut packed, 4096, quality, BROTLI_WINDOW_LOG2).write_all(plain)?;
-                Ok(packed)
+                brotli::CompressorWriter::new(&mut self.packed, 4096, quality, BROTLI_WINDOW_LOG2).write_all(plain)?;
             }
-            Compression::None => Ok(plain.to_vec()),
+            Compression::None => self.packed = plain.to_vec(),
         }
+        Ok(())
     }
 }
 
