@@ -21,16 +21,19 @@ use crate::{
     record::{BlockEntry, Decoder, Kind, ListPart, RecordError, chunks},
     sqlite::{Options, SqliteBackend, repair::learn_marks},
 };
+use crossbeam_channel::{Sender, bounded};
 use pakit_primitives::{Head, MetadataHash};
 use std::{
     fs::{self, File, TryLockError},
     io,
+    panic::resume_unwind,
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
 };
 
-/// Bytes of chunks in one batch.
-const BATCH_BYTES: usize = 32 << 20;
+/// Bytes of chunks in one batch, of which one is committed while the next is read.
+const BATCH_BYTES: usize = 16 << 20;
 /// Chunks or blocks in one batch.
 const BATCH_ROWS: usize = 8_192;
 /// Named by the process that restores, and held locked by it.
@@ -160,17 +163,47 @@ impl Source {
         survey: &Survey,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Restored, RestoreBackupError> {
-        let mut recovery = Recovery {
-            backend,
-            survey,
-            size: self.size,
-            log: LogAppender::resume(backend)?,
-            batch: WriteBatch::default(),
-            batch_bytes: 0,
-            open_list: None,
-            maps: Vec::new(),
-            anchored: 0,
-        };
+        let log = LogAppender::resume(backend)?;
+        let (read, committed) = thread::scope(|scope| {
+            // Without room in between: what waits is the one that is being read.
+            let (batches, to_commit) = bounded::<WriteBatch>(0);
+            let commit = move || to_commit.into_iter().try_for_each(|batch| backend.commit(batch));
+            let committing = scope.spawn(commit);
+            let recovery = Recovery {
+                backend,
+                survey,
+                size: self.size,
+                log,
+                batch: WriteBatch::default(),
+                batch_bytes: 0,
+                batches,
+                open_list: None,
+                maps: Vec::new(),
+                anchored: 0,
+            };
+            let read = self.read(recovery, progress);
+            (read, committing.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        });
+        // First, since it is why nobody took what was read.
+        committed?;
+        let (log_head, anchored) = read?;
+        backend.set_setting(SETTING_INSTANCE, &new_instance())?;
+        let head = LogReader::new(backend).head_at(self.size)?;
+        let is_expected = self.size != self.manifest.size || head.root == self.manifest.root();
+        if log_head != Some(head) || !is_expected {
+            return Err(RestoreBackupError::WrongHead);
+        }
+        let anchored_beyond = Some(anchored).filter(|anchored| *anchored > self.size);
+        Ok(Restored { snapshot: (&self.manifest).into(), head, absent: survey.absent.len(), anchored_beyond })
+    }
+
+    /// Reads all that is needed, and hands it on to be committed. Gives the head of the log that was read, and the largest log that
+    /// its bindings have seen.
+    fn read(
+        &self,
+        mut recovery: Recovery<'_>,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<(Option<Head>, u64), RestoreBackupError> {
         let (mut done, total) = (self.manifest.bytes, self.manifest.bytes.saturating_mul(2));
         let mut series = Series::of(&self.folder, &self.manifest);
         while let Some(mut reader) = series.open_next()? {
@@ -182,14 +215,7 @@ impl Source {
             series.ended(reader.finish()?);
         }
         recovery.commit()?;
-        backend.set_setting(SETTING_INSTANCE, &new_instance())?;
-        let head = LogReader::new(backend).head_at(self.size)?;
-        let is_expected = self.size != self.manifest.size || head.root == self.manifest.root();
-        if recovery.log.head() != Some(head) || !is_expected {
-            return Err(RestoreBackupError::WrongHead);
-        }
-        let anchored_beyond = Some(recovery.anchored).filter(|anchored| *anchored > self.size);
-        Ok(Restored { snapshot: (&self.manifest).into(), head, absent: survey.absent.len(), anchored_beyond })
+        Ok((recovery.log.head(), recovery.anchored))
     }
 }
 
@@ -208,6 +234,8 @@ struct Recovery<'a> {
     log: LogAppender,
     batch: WriteBatch,
     batch_bytes: usize,
+    /// To the thread that commits.
+    batches: Sender<WriteBatch>,
     open_list: Option<OpenList>,
     /// Maps whose block comes next.
     maps: Vec<(MetadataHash, Vec<u8>)>,
@@ -356,10 +384,11 @@ impl Recovery<'_> {
     fn commit(&mut self) -> Result<(), RestoreBackupError> {
         self.batch_bytes = 0;
         let batch = std::mem::take(&mut self.batch);
-        if !batch.is_empty() {
-            self.backend.commit(batch)?;
+        match batch.is_empty() || self.batches.send(batch).is_ok() {
+            true => Ok(()),
+            // A batch before it was refused, and that is told.
+            false => Err(BackendError::BatchMisfit("the one before it was not committed").into()),
         }
-        Ok(())
     }
 }
 
