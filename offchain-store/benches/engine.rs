@@ -25,8 +25,11 @@ fn main() {
     let blocks = number_argument(1_000_000);
     let folder = tempfile::Builder::new().prefix("pakit-bench").tempdir_in(beside_outputs()).unwrap();
     let repository = folder.path().join("repo");
+    let engine = filled(&repository, blocks);
+    // Not before: the rows that it holds in memory would count as the store's.
     bare_sqlite(&folder.path().join("bare.db"), blocks);
-    open_after_crash(&filled(&repository, blocks), &repository, &folder.path().join("crashed"));
+    open_after_crash(&engine, &repository, &folder.path().join("crashed"));
+    drop(engine);
     let uncached = Overrides { cache: Some("0".into()), ..Overrides::default() };
     let engine = StorageEngine::open(&repository, Access::Read, &uncached).unwrap();
     let mut rng = StdRng::seed_from_u64(1);

@@ -62,7 +62,9 @@ pub(crate) fn content(number: u64) -> Vec<u8> {
     ];
     let mut rng = StdRng::seed_from_u64(number);
     let owner = rng.random::<u128>();
-    let mut text = format!("{{\"register\":\"land\",\"folio\":{number},\"owner\":\"{owner:032x}\",\"text\":\"");
+    // Room for the longest word behind the end, so that no content holds twice its bytes.
+    let mut text = String::with_capacity(CONTENT_BYTES + 32);
+    text.push_str(&format!("{{\"register\":\"land\",\"folio\":{number},\"owner\":\"{owner:032x}\",\"text\":\""));
     while text.len() < CONTENT_BYTES {
         text.push_str(WORDS.choose(&mut rng).unwrap());
         text.push(' ');
