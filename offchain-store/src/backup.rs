@@ -179,6 +179,9 @@ pub enum FolderError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// What was read could not be noted down meanwhile.
+    #[error("no notes can be kept in the folder for temporary files: {0}")]
+    Notes(#[source] BackendError),
 }
 
 impl FolderError {

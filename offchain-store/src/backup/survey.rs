@@ -8,10 +8,12 @@ use super::{
     segment::{SegmentReader, stated_digest},
 };
 use crate::{
+    backend::BackendError,
     block::DagBlock,
     compress,
     dictionary::{self, Shelf},
     record::{BlockEntry, Decoder, Kind, ListPart, RecordError, chunks},
+    sqlite::scratch::Scratch,
 };
 use pakit_primitives::{ContentHash, Head, SoftwareHasher, hasher::Digest, log::Accumulator};
 use roaring::RoaringTreemap;
@@ -150,8 +152,42 @@ pub(super) fn read_all(
 pub(super) struct Checks<'a> {
     /// With these, each chunk is restored and hashed.
     dictionaries: Option<Dictionaries>,
+    /// With this, each payload's number is that of one content wherever it stands.
+    names: Option<Names>,
     /// Snapshots of the series that end before the one that is read.
     pub(super) ends: &'a [SnapshotManifest],
+}
+
+/// Which content each payload's number stands for, by the chunks and lists that hold it and by the blocks and lists that name it. A
+/// payload may be held after it is named, where it was put again: so all is noted down, on the disk, and compared in the end.
+struct Names(Scratch);
+
+/// A number that stands for two contents.
+const TWO_CONTENTS: &str = "it names a payload by the number of another content";
+
+impl Names {
+    fn new() -> Result<Self, FolderError> {
+        Scratch::new().map(Self).map_err(FolderError::Notes)
+    }
+
+    fn note(&self, path: &Path, noted: Result<bool, BackendError>) -> Result<(), FolderError> {
+        match noted.map_err(FolderError::Notes)? {
+            true => Ok(()),
+            false => Err(FolderError::misfit(path, TWO_CONTENTS)),
+        }
+    }
+
+    fn hold(&self, path: &Path, number: u64, hash: &ContentHash) -> Result<(), FolderError> {
+        self.note(path, self.0.hold_payload(number, hash))
+    }
+
+    fn name(&self, path: &Path, number: u64, hash: &ContentHash) -> Result<(), FolderError> {
+        self.note(path, self.0.name_payload(number, hash))
+    }
+
+    fn compare(&self, path: &Path) -> Result<(), FolderError> {
+        self.note(path, self.0.names_fit())
+    }
 }
 
 /// What chunks of a series were compressed against. It stands among the settings, behind the chunks.
@@ -204,8 +240,17 @@ impl Walk {
         let damaged = |source| reader.damaged(source);
         match kind {
             Kind::Chunks => self.chunks(body, reader, checks),
-            Kind::List => self.list(&ListPart::decode(body).map_err(damaged)?).map_err(damaged),
-            Kind::Blocks => self.blocks(body).map_err(damaged),
+            Kind::List => {
+                let part = ListPart::decode(body).map_err(damaged)?;
+                if let Some(names) = &checks.names {
+                    names.hold(reader.path(), part.number, &part.content_hash)?;
+                    for chunk in &part.chunks {
+                        names.name(reader.path(), chunk.number, &chunk.chunk_hash)?;
+                    }
+                }
+                self.list(&part).map_err(damaged)
+            }
+            Kind::Blocks => self.blocks(body, reader, checks),
             Kind::Settings => {
                 let mut from = Decoder::new(body);
                 while !from.is_empty() {
@@ -230,6 +275,7 @@ impl Walk {
         enum Wrong {
             Record(RecordError),
             Chunk(ContentHash),
+            Folder(FolderError),
         }
         impl From<RecordError> for Wrong {
             fn from(error: RecordError) -> Self {
@@ -245,6 +291,9 @@ impl Walk {
                     return Err(Wrong::Chunk(entry.chunk_hash));
                 }
             }
+            if let Some(names) = &checks.names {
+                names.hold(reader.path(), entry.number, &entry.chunk_hash).map_err(Wrong::Folder)?;
+            }
             if !self.survey.chunks.insert(entry.number) {
                 self.survey.repeated.entry(entry.number).or_insert(u64::MAX);
             }
@@ -252,6 +301,7 @@ impl Walk {
         });
         read.map_err(|wrong| match wrong {
             Wrong::Record(source) => reader.damaged(source),
+            Wrong::Folder(error) => error,
             Wrong::Chunk(chunk_hash) => FolderError::Chunk { path: reader.path().to_owned(), chunk_hash },
         })
     }
@@ -275,15 +325,19 @@ impl Walk {
         Ok(())
     }
 
-    fn blocks(&mut self, body: &[u8]) -> Result<(), RecordError> {
+    fn blocks(&mut self, body: &[u8], reader: &SegmentReader, checks: &Checks<'_>) -> Result<(), FolderError> {
+        let malformed = || reader.damaged(RecordError::Malformed);
         let mut from = Decoder::new(body);
         while !from.is_empty() {
-            match from.block_entry()? {
+            match from.block_entry().map_err(|source| reader.damaged(source))? {
                 BlockEntry::Metadata(..) => {}
                 BlockEntry::Block(payload, header) | BlockEntry::Audit(payload, header) => {
-                    let block = DagBlock::from_header_bytes(header).map_err(|_| RecordError::Malformed)?;
+                    let block = DagBlock::from_header_bytes(header).map_err(|_| malformed())?;
                     if block.leaf_index() != self.log.size() {
-                        return Err(RecordError::Malformed);
+                        return Err(malformed());
+                    }
+                    if let Some(names) = &checks.names {
+                        names.name(reader.path(), payload, &block.header().content_hash)?;
                     }
                     if block.leaf_index() < self.size {
                         self.survey.contents.insert(payload);
@@ -361,7 +415,8 @@ pub struct Verified {
 }
 
 /// Reads a whole backup and checks that each of its snapshots can be restored: every byte against checksums, every chunk
-/// restored and against its hash, every header and every root. `progress` is told of (bytes read, bytes in all).
+/// restored and against its hash, every header and every root, and that each number of a payload stands for one content, its own.
+/// What the numbers stand for is noted down in a temporary file, about 50 bytes for each payload. `progress` is told of (bytes read, bytes in all).
 pub fn verify(dir: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified, FolderError> {
     let folder = Folder::open(dir)?;
     let manifests = folder.manifests()?;
@@ -378,12 +433,15 @@ pub fn verify(dir: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified
         let Some(newest) = manifests.pop() else { continue };
         refuse_disorder(&folder, &manifests, &newest)?;
         let dictionaries = Some(Dictionaries::read(&folder, &newest)?);
-        let checks = Checks { dictionaries, ends: &manifests };
+        let checks = Checks { dictionaries, names: Some(Names::new()?), ends: &manifests };
         let mut survey = read_all(&folder, &newest, newest.size, &checks, &mut |bytes| {
             done += bytes;
             progress(done.min(total), total);
         })?;
         settle(&folder, &newest, &mut survey)?;
+        if let Some(names) = &checks.names {
+            names.compare(&folder.snapshot(newest.number))?;
+        }
         for manifest in &manifests {
             read_absent(&folder, manifest, &mut |_| {})?;
         }
@@ -413,3 +471,7 @@ fn refuse_disorder(
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "survey_tests.rs"]
+mod tests;

@@ -45,6 +45,8 @@ CREATE TABLE told_forgotten (leaf_index INTEGER PRIMARY KEY, audit INTEGER NOT N
 CREATE TABLE told_pins (leaf_index INTEGER PRIMARY KEY, until_ms INTEGER, audit INTEGER NOT NULL) STRICT;
 CREATE TABLE chosen (leaf_index INTEGER PRIMARY KEY) STRICT;
 CREATE TABLE pinned (hash BLOB PRIMARY KEY, leaf_index INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE held_payloads (number INTEGER PRIMARY KEY, hash BLOB NOT NULL) STRICT;
+CREATE TABLE named_payloads (number INTEGER PRIMARY KEY, hash BLOB NOT NULL) STRICT;
 ";
 
 /// Sets of contents and blocks.
@@ -204,6 +206,42 @@ impl Scratch {
             Ok(found.collect::<rusqlite::Result<_>>()?)
         };
         answer(run())
+    }
+
+    /// Notes which content a payload of that number has. Says whether it had no other before.
+    pub(crate) fn hold_payload(&self, number: u64, hash: &ContentHash) -> Answer<bool> {
+        self.note_payload(
+            "INSERT OR IGNORE INTO held_payloads (number, hash) VALUES (?1, ?2)",
+            "SELECT hash FROM held_payloads WHERE number = ?1",
+            number,
+            hash,
+        )
+    }
+
+    /// Notes which content a payload of that number is said to have. Says whether nothing said otherwise before.
+    pub(crate) fn name_payload(&self, number: u64, hash: &ContentHash) -> Answer<bool> {
+        self.note_payload(
+            "INSERT OR IGNORE INTO named_payloads (number, hash) VALUES (?1, ?2)",
+            "SELECT hash FROM named_payloads WHERE number = ?1",
+            number,
+            hash,
+        )
+    }
+
+    fn note_payload(&self, insert: &str, select: &str, number: u64, hash: &ContentHash) -> Answer<bool> {
+        if self.execute(insert, (int(number), hash.as_bytes()))? {
+            return Ok(true);
+        }
+        let noted: Option<Digest> = self.one(select, [int(number)], |row| row.get(0))?;
+        Ok(noted.as_ref() == Some(hash.as_bytes()))
+    }
+
+    /// Whether each payload that is named and held has the content that it is said to have.
+    pub(crate) fn names_fit(&self) -> Answer<bool> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM named_payloads n JOIN held_payloads h ON h.number = n.number
+            WHERE h.hash <> n.hash)";
+        let found: Option<bool> = self.one(sql, (), |row| row.get(0))?;
+        Ok(found == Some(false))
     }
 
     fn all<T>(
