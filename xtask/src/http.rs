@@ -23,25 +23,39 @@ const START_MAX: Duration = Duration::from_secs(60);
 /// A token as good as any: the service is gone with the recipe.
 const TOKEN: &str = "schemathesis-makes-requests-up";
 
-/// The recipe `http`.
+/// Requests for each path at most.
+pub(crate) const EXAMPLES: u32 = 100;
+/// What requests are made up from within `test`, which gives the same answer twice.
+const SEED: &str = "20190213";
+
+/// The recipe `http`: other requests each time.
 pub(crate) fn run(examples: u32) -> Result<()> {
-    let schemathesis = SCHEMATHESIS.ensure()?;
     let pakit = pakit()?;
     process::clean_up_when_interrupted()?;
+    ask(&pakit, &["--max-examples", &examples.to_string()])
+}
 
+/// The same with the `pakit` in that folder, and with the same requests each time.
+pub(crate) fn run_with(binaries: &Path) -> Result<()> {
+    setup::ensure_scripting()?;
+    ask(&binaries.join("pakit"), &["--max-examples", &EXAMPLES.to_string(), "--seed", SEED])
+}
+
+fn ask(pakit: &Path, requests: &[&str]) -> Result<()> {
+    let schemathesis = SCHEMATHESIS.ensure()?;
     let scratch = Scratch::new()?;
     let repository = scratch.path().join("archive");
     // So that something is there to be asked for: blocks of no, one and many chunks.
     fs::write(scratch.path().join("deed"), vec![7; 300_000])?;
     fs::write(scratch.path().join("nothing"), [])?;
-    pakit_does(&pakit, &repository, &["init", "--name", "made-up requests"])?;
+    pakit_does(pakit, &repository, &["init", "--name", "made-up requests"])?;
     let stored =
-        pakit_does(&pakit, &repository, &["put", &in_folder(&scratch, "deed"), &in_folder(&scratch, "nothing")])?;
-    let (_service, address) = serve(&pakit, &repository)?;
+        pakit_does(pakit, &repository, &["put", &in_folder(&scratch, "deed"), &in_folder(&scratch, "nothing")])?;
+    let (_service, address) = serve(pakit, &repository)?;
 
     let mut command = process::command(&schemathesis.to_string_lossy());
     command.args(["run", &format!("{address}/openapi.json"), "--url", &address]);
-    command.args(["--checks", "all", "--max-examples", &examples.to_string(), "--no-color"]);
+    command.args(["--checks", "all", "--no-color"]).args(requests);
     command.args(["--header", &format!("Authorization: Bearer {TOKEN}")]).current_dir(scratch.path());
     // Paths of blocks that are there, besides those it makes up.
     fs::write(scratch.path().join("schemathesis.toml"), parameters(&stored)?)?;

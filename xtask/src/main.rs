@@ -80,7 +80,7 @@ enum Recipe {
     /// Send requests that schemathesis makes up from docs/openapi.json to a service, and look at each answer.
     Http {
         /// Requests for each path at most.
-        #[arg(long, default_value_t = 100)]
+        #[arg(long, default_value_t = http::EXAMPLES)]
         examples: u32,
     },
     /// Build the verifier for browsers and Node.js as a package for npm, and run its tests in both.

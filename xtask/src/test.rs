@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
-    clients,
+    clients, http,
     process::{self, typed},
     setup::{self, Environment},
     text, verifier,
@@ -91,6 +91,10 @@ fn all(report: &mut Report) -> Result<()> {
     })?;
     report.step("clients of other people", || {
         clients::run_with(&target_folder()?.join("debug"))?;
+        Ok(String::new())
+    })?;
+    report.step("the service against its description", || {
+        http::run_with(&target_folder()?.join("debug"))?;
         Ok(String::new())
     })?;
     report.step("the pallet's tests with benchmarks and try-runtime", || {
