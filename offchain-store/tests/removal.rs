@@ -9,7 +9,8 @@ use offchain_store::{
     get::GetError,
     metadata::Metadata,
     removal::{
-        Action, AuditRecord, DecideError, Fate, ForgetError, ForgetOptions, Forgotten, GcError, GcSummary, Retention,
+        Action, AuditRecord, DecideError, DeclareError, Fate, ForgetError, ForgetOptions, Forgotten, GcError,
+        GcSummary, LeafRanges, Retention,
     },
     verify::{Expected, TrustedHead},
     walk::Source,
@@ -551,5 +552,117 @@ proptest! {
             (totals.blocks, totals.chunks, totals.unique_bytes, engine.backend().mark_totals().unwrap())
         };
         prop_assert_eq!(sums(&memory), sums(&sqlite));
+    }
+}
+
+fn gc_within(engine: &StorageEngine, declared: &LeafRanges) -> GcSummary {
+    let declared = Some(declared.clone());
+    engine.removal::<_, GcError>(|removal| removal.declared(declared).gc("a test", &mut |_, _| ())).unwrap()
+}
+
+fn to_declare(
+    engine: &StorageEngine,
+    blocks: &[&DagBlock],
+    declared: &LeafRanges,
+    ranges_max: usize,
+) -> Result<LeafRanges, DeclareError> {
+    let blocks: Vec<DagBlock> = blocks.iter().map(|block| (*block).clone()).collect();
+    let task = |removal: offchain_store::removal::Removal<'_>| {
+        removal.to_declare(&blocks, &ForgetOptions::default(), declared, ranges_max)
+    };
+    engine.removal(|removal| Ok::<_, ForgetError>(task(removal))).unwrap()
+}
+
+fn ranges(leaves: impl IntoIterator<Item = u64>) -> LeafRanges {
+    leaves.into_iter().map(|leaf_index| leaf_index..=leaf_index).collect()
+}
+
+#[test]
+fn what_is_to_be_declared_is_what_gc_would_drop_to_the_leaf() {
+    let dir = tempfile::tempdir().unwrap();
+    let [one, two] = folders(dir.path());
+    on_every_backend(|engine| {
+        let (of_one, of_two) = (put_folder(engine, &one), put_folder(engine, &two));
+        let leaf = |path: &Path| of_one.get(path).or(of_two.get(path)).unwrap().leaf_index();
+        let none = LeafRanges::default();
+        let folder = [&of_one[&one]];
+        let expected = ranges([leaf(&one.join("only")), leaf(&one)]);
+        // What the other folder holds stays.
+        assert_eq!(to_declare(engine, &folder, &none, 16).unwrap(), expected);
+        assert!(records(engine).is_empty(), "nothing was changed");
+        forget(engine, &folder).unwrap();
+        assert_eq!(to_declare(engine, &[], &none, 16).unwrap(), expected);
+        assert_eq!(to_declare(engine, &[], &expected, 16).unwrap(), none);
+        let half = ranges([leaf(&one)]);
+        assert_eq!(to_declare(engine, &[], &half, 16).unwrap(), ranges([leaf(&one.join("only"))]));
+
+        // With both blocks of a content, only once both are declared.
+        let metadata = Metadata::from_texts(&[("case".to_owned(), "7".to_owned())].into()).unwrap();
+        let first = store(engine, b"twice");
+        let again = engine.store(std::io::Cursor::new(b"twice".to_vec()), Some(&metadata)).unwrap().block;
+        store(engine, b"between");
+        let third = store(engine, b"third");
+        let more = to_declare(engine, &[&first, &again, &third], &expected, 2).unwrap();
+        assert_eq!(more, ranges([first.leaf_index(), again.leaf_index(), third.leaf_index()]));
+        let refused = to_declare(engine, &[&first, &again, &third], &expected, 1);
+        assert!(matches!(refused, Err(DeclareError::TooManyRanges { max: 1 })), "{refused:?}");
+        assert_eq!(to_declare(engine, &[&first], &expected, 16).unwrap(), none, "the other block holds it");
+        forget(engine, &[&first, &again, &third]).unwrap();
+
+        // Where there is no stake, nothing of this matters; what went so is declared when there is one.
+        let summary = gc_within(engine, &none);
+        assert_eq!((summary.dropped, summary.undeclared, summary.held), (0, 4, 1));
+        gc(engine);
+        let all: LeafRanges = expected.iter().chain(more.iter()).cloned().collect();
+        assert_eq!(to_declare(engine, &[], &none, 16).unwrap(), all);
+        assert_sound(engine);
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn where_a_stake_stands_a_content_goes_once_all_its_blocks_are_declared(
+        forgotten in prop::collection::btree_set(1u64..17, 0..16),
+        declared in prop::collection::btree_set(0u64..20, 0..20),
+    ) {
+        let (engine, _) = StorageEngine::in_memory(&options(), config()).unwrap();
+        let mut leaves: BTreeMap<u64, Vec<DagBlock>> = BTreeMap::new();
+        for number in 0..16u64 {
+            // Eight contents, each of them twice; every other one has several chunks.
+            let content = number % 8;
+            let bytes = noise(if content % 2 == 0 { 20_000 } else { 500 }, &content.to_string());
+            let metadata = Metadata::from_texts(&[("copy".to_owned(), (number / 8).to_string())].into()).unwrap();
+            let block = engine.store(std::io::Cursor::new(bytes), Some(&metadata)).unwrap().block;
+            prop_assert_eq!(block.leaf_index(), number + 1);
+            leaves.entry(content).or_default().push(block);
+        }
+        let blocks: Vec<&DagBlock> =
+            leaves.values().flatten().filter(|block| forgotten.contains(&block.leaf_index())).collect();
+        if !blocks.is_empty() {
+            forget(&engine, &blocks).unwrap();
+        }
+        let declared = ranges(declared);
+        let summary = gc_within(&engine, &declared);
+        let (mut dropped, mut undeclared) = (0, BTreeSet::new());
+        for blocks in leaves.values() {
+            let is_forgotten = blocks.iter().all(|block| forgotten.contains(&block.leaf_index()));
+            let is_declared = blocks.iter().all(|block| declared.contains(block.leaf_index()));
+            prop_assert_eq!(is_there(&engine, &blocks[0]), !(is_forgotten && is_declared));
+            dropped += u64::from(is_forgotten && is_declared);
+            if is_forgotten {
+                undeclared.extend(blocks.iter().map(DagBlock::leaf_index));
+            }
+        }
+        prop_assert_eq!(summary.dropped, dropped);
+        let rest = to_declare(&engine, &[], &declared, 64).unwrap();
+        undeclared.retain(|leaf_index| !declared.contains(*leaf_index));
+        prop_assert_eq!(&rest, &ranges(undeclared));
+        // Once it is declared as well, all of it goes.
+        gc_within(&engine, &declared.iter().chain(rest.iter()).cloned().collect());
+        let last = gc(&engine);
+        prop_assert_eq!((last.dropped, last.undeclared), (0, 0));
+        assert_sound(&engine);
     }
 }

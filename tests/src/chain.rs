@@ -146,10 +146,13 @@ impl Node {
     #[track_caller]
     pub fn declare_removed(&self, dag: DagId, first: u64, last: u64) {
         self.submit_as_alice((PALLET_PAKIT, CALL_DECLARE_REMOVED, dag, first, last).encode());
-        let declared = |node: &Self| -> Option<RemovedRange<Account, Balance, BlockNumber>> {
-            node.runtime("PakitApi_removed_range", (dag, 0u32))
-        };
+        let declared = |node: &Self| node.removed_range(dag, 0);
         self.until("is the range there", |node| declared(node).is_some_and(|it| (it.first, it.last) == (first, last)));
+    }
+
+    /// A range of leaves that was declared removed; ranges are numbered from 0.
+    pub fn removed_range(&self, dag: DagId, range: u32) -> Option<RemovedRange<Account, Balance, BlockNumber>> {
+        self.runtime("PakitApi_removed_range", (dag, range))
     }
 
     /// Signs a call as `//Alice`, with an immortal transaction of version 4, and sends it.

@@ -8,7 +8,9 @@ use pakit_primitives::possession::Tally;
 use pakit_tests::{
     Node, PATIENCE, POLL, Pakit, Service,
     chain::{Balance, BlockNumber},
+    pakit::{number, text},
 };
+use serde_json::json;
 use std::{
     path::Path,
     thread,
@@ -157,6 +159,61 @@ fn contents_that_were_declared_and_let_go_are_answered_by_the_declaration() {
     let gone = it.tally();
     // Genesis is kept, and has one of about a hundred slices.
     assert!(gone.declared >= ROUND && gone.missed == 0, "{gone:?}: {}", it.node.said());
+}
+
+#[test]
+fn what_pakit_forgets_on_a_staked_dag_is_declared_first_and_costs_no_slash() {
+    let scratch = tempfile::tempdir().unwrap();
+    let it = Challenged::new(&scratch.path().join("archive"));
+    it.answers_for(5);
+    let mut arguments = vec!["forget", "--why", "a test", "--dev"];
+    arguments.extend(it.blocks.iter().map(String::as_str));
+
+    let foreseen = it.archive.objects([&arguments[..], &["--dry-run"]].concat());
+    let plan = foreseen.last().unwrap();
+    assert_eq!((&plan["ranges"], &plan["signed"]), (&json!([{"first": 1, "last": 7}]), &json!(0)));
+    assert_eq!(it.node.removed_range(it.dag, 0), None, "nothing was declared");
+
+    let done = it.archive.objects(&arguments);
+    assert_eq!((done.len(), &done[0]["forgotten"]), (2, &json!(7)));
+    assert_eq!((&done[1]["ranges"], &done[1]["deposit"]), (&plan["ranges"], &plan["deposit"]));
+    assert_eq!(done[1]["signed"], json!(1));
+    let range = it.node.removed_range(it.dag, 0).unwrap();
+    assert_eq!((range.first, range.last), (1, 7));
+    assert_eq!(
+        (text(&done[1], "deposit"), number(&done[1], "in_effect_from")),
+        (range.deposit.to_string(), range.effective_at.into())
+    );
+
+    // Nothing is dropped before, and nothing is declared twice.
+    let early = it.archive.object(["gc"]);
+    assert_eq!(
+        ["dropped", "undeclared", "in_effect_from"].map(|key| number(&early, key)),
+        [0, 7, range.effective_at.into()]
+    );
+    assert!(it.archive.objects(["gc", "--dry-run"]).iter().all(|line| text(line, "action") == "wait"));
+    let again = it.archive.object(["forget", "--resume", "--dev"]);
+    assert_eq!((&again["ranges"], &again["signed"]), (&json!([]), &json!(0)));
+    assert_eq!(it.node.removed_range(it.dag, 1), None);
+
+    for rounds in 0.. {
+        assert!(rounds < 20, "it never goes: {}", it.node.said());
+        let summary = it.archive.object(["gc"]);
+        if number(&summary, "dropped") == 7 {
+            break;
+        }
+        assert_eq!((&summary["dropped"], &summary["undeclared"]), (&json!(0), &json!(7)));
+        it.archive.run(["get", it.blocks[6].as_str()]).ok();
+        it.answers_for(5);
+    }
+    assert!(it.node.finalized() >= range.effective_at.into());
+    it.archive.run(["get", it.blocks[6].as_str()]).with_code(1);
+
+    // The worker asks for the blocks of what is gone, and answers by the declaration.
+    it.answers_for(60);
+    let tally = it.tally();
+    assert!(tally.declared >= ROUND && tally.missed == 0, "{tally:?}: {}", it.node.said());
+    assert_eq!(it.node.stake_behind(it.dag).unwrap().amount, STAKE);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use super::{
     client::{
         AccountState, Balance, BlockRef, Call, CallFailure, ChainClient, ChainDag, ChainError, ChainHead,
-        ChainIdentity, ChainRecord, Connect, Ends, Outcome, Submission,
+        ChainIdentity, ChainRecord, ChainStake, Connect, DeclaredRange, Ends, Outcome, RemovalTerms, Submission,
     },
     key::SigningKey,
 };
@@ -16,6 +16,7 @@ use crate::sqlite::outbox::{
 use pakit_primitives::{
     BlockHash, Head, SoftwareHasher,
     chain::{AnchorNumber, DagId, DepositSubject, verify_extension},
+    possession::RangeNumber,
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -25,6 +26,8 @@ use std::{
 
 /// The only DAG.
 pub(super) const DAG: DagId = 0;
+/// Blocks from a declaration to its effect.
+pub(super) const PERIOD: u64 = 20;
 
 #[derive(Clone, Debug)]
 struct Extrinsic {
@@ -40,6 +43,7 @@ struct Extrinsic {
 struct State {
     nonces: BTreeMap<AccountId, u64>,
     heads: Vec<(AnchorNumber, ChainHead)>,
+    ranges: Vec<DeclaredRange>,
 }
 
 #[derive(Clone, Debug)]
@@ -63,6 +67,8 @@ pub(super) struct Chain {
     pool: Vec<Extrinsic>,
     /// Everything that was ever signed, by its bytes.
     signed: HashMap<Vec<u8>, Extrinsic>,
+    /// Whether a stake stands behind the DAG.
+    pub(super) is_staked: bool,
 }
 
 /// The only block 0.
@@ -76,10 +82,10 @@ impl Chain {
         let block = Block { number: 0, held: Vec::new(), state: State::default() };
         let blocks = HashMap::from([(genesis_hash(), block)]);
         let (best, pool, signed) = (vec![genesis_hash()], Vec::new(), HashMap::new());
-        let mut chain = Self { owner, genesis, blocks, best, finalized: 0, pool, signed };
+        let mut chain = Self { owner, genesis, blocks, best, finalized: 0, pool, signed, is_staked: false };
         let head = Head { size: 1, root: genesis.as_root_of_one() };
         let created = ChainHead { head, depth: 0, slices: 0, block_number: 1 };
-        let state = State { nonces: BTreeMap::from([(owner, 1)]), heads: vec![(1, created)] };
+        let state = State { nonces: BTreeMap::from([(owner, 1)]), heads: vec![(1, created)], ranges: Vec::new() };
         chain.push(Vec::new(), state);
         chain.finalized = 1;
         chain
@@ -125,8 +131,12 @@ impl Chain {
             return None;
         }
         *nonce += 1;
+        if let Call::DeclareRemoved { leaves, .. } = &extrinsic.call {
+            state.ranges.push(DeclaredRange { leaves: leaves.clone(), effective_at: number + PERIOD });
+            return Some(Outcome::Succeeded { created: None, anchor: None });
+        }
         let Call::Anchor { new_head, consistency, newest_header, inclusion, .. } = &extrinsic.call else {
-            panic!("only anchors are signed here: {extrinsic:?}");
+            panic!("only anchors and declarations are signed here: {extrinsic:?}");
         };
         let (latest, base) = (state.heads.len() as u64, state.heads.last().unwrap().1.head);
         match verify_extension::<SoftwareHasher>(&base, new_head, consistency, newest_header, inclusion) {
@@ -190,6 +200,11 @@ impl Chain {
     pub(super) fn revert_to(&mut self, number: u64) {
         self.best.truncate(usize::try_from(number).unwrap() + 1);
         self.finalized = number;
+    }
+
+    /// The ranges declared in the best chain.
+    pub(super) fn declared(&self) -> Vec<DeclaredRange> {
+        self.state().ranges.clone()
     }
 
     pub(super) fn forget_pool(&mut self) {
@@ -344,6 +359,24 @@ impl ChainClient for Node {
 
     async fn deposit_for(&self, _subject: DepositSubject, _at: BlockRef) -> Result<Balance, ChainError> {
         Ok(0)
+    }
+
+    async fn stake_behind(&self, _dag: DagId, at: BlockRef) -> Result<Option<ChainStake>, ChainError> {
+        let ranges = self.state_at(at)?.ranges.len() as RangeNumber;
+        Ok(self.chain().is_staked.then_some(ChainStake { amount: 1, frozen_at: None, ranges }))
+    }
+
+    async fn removed_range(
+        &self,
+        _dag: DagId,
+        range: RangeNumber,
+        at: BlockRef,
+    ) -> Result<Option<DeclaredRange>, ChainError> {
+        Ok(self.state_at(at)?.ranges.get(range as usize).cloned())
+    }
+
+    async fn removal_terms(&self, _at: BlockRef) -> Result<RemovalTerms, ChainError> {
+        Ok(RemovalTerms { deposit: 5, period: PERIOD })
     }
 
     async fn fee(&self, _bytes: &[u8], _at: BlockRef) -> Result<Balance, ChainError> {

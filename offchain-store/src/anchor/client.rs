@@ -11,8 +11,9 @@ use pakit_primitives::{
     BlockHash, DagStorageProof, Head,
     chain::{AnchorNumber, AnchoredHead, DagId, DagInfo, DepositSubject, Succession},
     hasher::Digest,
+    possession::RangeNumber,
 };
-use std::{future::Future, time::Duration};
+use std::{future::Future, ops::RangeInclusive, time::Duration};
 
 /// An amount of the chain's currency, in its smallest unit.
 pub type Balance = u128;
@@ -117,6 +118,13 @@ pub enum Call {
         /// That it is in that anchor's head.
         inclusion: Vec<Digest>,
     },
+    /// `declare_removed`.
+    DeclareRemoved {
+        /// The DAG.
+        dag: DagId,
+        /// The leaves whose contents are let go.
+        leaves: RangeInclusive<u64>,
+    },
 }
 
 /// What a node answered to an extrinsic.
@@ -146,6 +154,35 @@ pub type ChainDag = DagInfo<AccountId, Balance>;
 pub type ChainHead = AnchoredHead<u64>;
 /// A record a chain keeps.
 pub type ChainRecord = DagStorageProof<AccountId, Balance, u64>;
+
+/// The stake behind a DAG, as far as it matters to what may be removed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ChainStake {
+    /// What is left of it.
+    pub amount: Balance,
+    /// The block in which the head of the round under way was frozen.
+    pub frozen_at: Option<u64>,
+    /// How many ranges of leaves were declared removed, ever. They are numbered from 0.
+    pub ranges: RangeNumber,
+}
+
+/// Leaves that were declared removed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeclaredRange {
+    /// The leaves.
+    pub leaves: RangeInclusive<u64>,
+    /// The declaration answers draws of rounds that are frozen from this block on.
+    pub effective_at: u64,
+}
+
+/// What it takes to declare a removal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RemovalTerms {
+    /// What is held for each range, for good.
+    pub deposit: Balance,
+    /// Blocks from a declaration to its effect.
+    pub period: u64,
+}
 
 /// Reaches a chain, as often as the connection is lost.
 pub trait Connect: Send + Sync {
@@ -218,6 +255,24 @@ pub trait ChainClient: Send + Sync {
         subject: DepositSubject,
         at: BlockRef,
     ) -> impl Future<Output = Result<Balance, ChainError>> + Send;
+
+    /// The stake behind a DAG, as of a block; none on a chain whose pallet knows no stakes.
+    fn stake_behind(
+        &self,
+        dag: DagId,
+        at: BlockRef,
+    ) -> impl Future<Output = Result<Option<ChainStake>, ChainError>> + Send;
+
+    /// One of the ranges that were declared removed of a DAG, as of a block.
+    fn removed_range(
+        &self,
+        dag: DagId,
+        range: RangeNumber,
+        at: BlockRef,
+    ) -> impl Future<Output = Result<Option<DeclaredRange>, ChainError>> + Send;
+
+    /// What it takes to declare a removal, as of a block. Of a chain whose pallet knows stakes.
+    fn removal_terms(&self, at: BlockRef) -> impl Future<Output = Result<RemovalTerms, ChainError>> + Send;
 
     /// The fee of a signed extrinsic, as of a block.
     fn fee(&self, bytes: &[u8], at: BlockRef) -> impl Future<Output = Result<Balance, ChainError>> + Send;

@@ -122,8 +122,8 @@ pub enum AnchorError {
         /// Who owns it.
         owner: AccountId,
     },
-    /// The key may not name a successor.
-    #[error("{account} may not name a successor of DAG {dag}: it belongs to {owner}")]
+    /// The key may not do what only an owner may: name a successor, declare a removal.
+    #[error("{account} may not name a successor of DAG {dag}, nor declare removals: it belongs to {owner}")]
     NotOwner {
         /// The key's account.
         account: AccountId,
@@ -211,6 +211,32 @@ pub enum AnchorError {
     RefusedByNode {
         /// The pallet's call.
         call: &'static str,
+    },
+    /// A chain that tells of more declarations than anybody pays deposits for.
+    #[error("the chain tells of {0} ranges of DAG {1} that were declared removed, more than this program reads")]
+    TooManyRanges(u32, DagId),
+    /// Leaves that no anchored head covers cannot be declared.
+    #[error(
+        "block {leaf_index} of the log is to be declared removed, and DAG {dag} is anchored, finally, up to {size} blocks; run \
+         pakit anchor --watch first"
+    )]
+    NotAnchoredYet {
+        /// The DAG.
+        dag: DagId,
+        /// The last of the leaves.
+        leaf_index: u64,
+        /// Size of the anchored head in the finalized block.
+        size: u64,
+    },
+    /// Declarations are in finalized blocks, again and again, and have declared nothing.
+    #[error(
+        "the declarations for DAG {dag} were included {tries} times and have failed; pakit dag show tells who owns it"
+    )]
+    NotDeclared {
+        /// The DAG.
+        dag: DagId,
+        /// How often they were signed.
+        tries: u32,
     },
     /// Time is up. What was signed is in the outbox.
     #[error("not {goal} within {seconds} seconds ({}){}",

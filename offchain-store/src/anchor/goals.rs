@@ -1,10 +1,13 @@
-//! What a run is for: a DAG, an anchored head, a record, or only to know what became of what was signed.
+//! What a run is for: a DAG, an anchored head, a record, a declared removal, or only to know what became of what was signed.
 
 mod anchor_head;
 mod create_dag;
+mod declare_removed;
 mod record_block;
 
-pub(super) use self::{anchor_head::AnchorHead, create_dag::CreateDag, record_block::RecordBlock};
+pub(super) use self::{
+    anchor_head::AnchorHead, create_dag::CreateDag, declare_removed::DeclareRemoved, record_block::RecordBlock,
+};
 
 use super::{
     client::{CallFailure, ChainClient, ChainDag, Connect, Ends},

@@ -30,6 +30,7 @@ mod prepare;
 mod progress;
 mod reference;
 mod search;
+mod stake;
 pub mod subxt;
 mod worker;
 
@@ -40,8 +41,9 @@ pub use self::{
     error::{AnchorError, NotExtending},
     heads::{AnchorRef, HeadSource, TrustedHead, TrustedHeadError, find_trusted_head},
     key::{KeyError, KeySource, SigningKey},
-    progress::{AnchorConfig, AnchorProgress, AnchorReceipt, DagReceipt, RecordReceipt, Until},
+    progress::{AnchorConfig, AnchorProgress, AnchorReceipt, DagReceipt, DeclareReceipt, RecordReceipt, Until},
     reference::{anchor_reference, newest_anchor},
+    stake::{StakeStanding, standing},
     worker::{AnchorWorker, ProgressSink},
 };
 pub use crate::sqlite::outbox::{

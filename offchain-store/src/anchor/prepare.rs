@@ -73,6 +73,19 @@ pub(super) struct Order {
     pub(super) deposit: Option<DepositSubject>,
 }
 
+/// The era of what is signed now, which is born in the last finalized block.
+pub(super) fn era(ends: &Ends, config: &AnchorConfig) -> Result<Era, AnchorError> {
+    let era = Era { birth: ends.finalized.number, birth_hash: ends.finalized.hash, period: config.era_period_blocks };
+    if ends.best.number.saturating_add(ERA_MARGIN_BLOCKS) >= era.death() {
+        return Err(AnchorError::FinalityLags {
+            finalized: ends.finalized.number,
+            best: ends.best.number,
+            period: era.period,
+        });
+    }
+    Ok(era)
+}
+
 /// Signs, and writes the row. On return the bytes are on the disk and may be sent.
 pub(super) async fn prepare<C: ChainClient>(
     client: &C,
@@ -82,14 +95,7 @@ pub(super) async fn prepare<C: ChainClient>(
     key: &SigningKey,
     order: Order,
 ) -> Result<OutboxRow, AnchorError> {
-    let era = Era { birth: ends.finalized.number, birth_hash: ends.finalized.hash, period: config.era_period_blocks };
-    if ends.best.number.saturating_add(ERA_MARGIN_BLOCKS) >= era.death() {
-        return Err(AnchorError::FinalityLags {
-            finalized: ends.finalized.number,
-            best: ends.best.number,
-            period: era.period,
-        });
-    }
+    let era = era(ends, config)?;
     let signed = client.sign(&order.call, key, order.nonce, era, ends.best).await?;
     let mut needed = client.fee(&signed.bytes, ends.best).await?;
     if let Some(subject) = order.deposit {

@@ -1,6 +1,9 @@
 //! What callers give and get: settings, progress, receipts.
 
-use super::client::{Balance, ChainIdentity};
+use super::{
+    client::{Balance, ChainIdentity},
+    stake::StakeStanding,
+};
 use crate::sqlite::outbox::{
     ids::{AccountId, ChainBlockHash},
     rows::{Binding, OutboxRow, RowId, RowState},
@@ -9,7 +12,7 @@ use pakit_primitives::{
     BlockHash, Head,
     chain::{AnchorNumber, DagId},
 };
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 /// How patiently and how often.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -107,6 +110,13 @@ pub enum AnchorProgress {
         /// Why.
         why: &'static str,
     },
+    /// A declaration was signed, and sent for the first time or again.
+    Declaring {
+        /// What it declares removed.
+        leaves: RangeInclusive<u64>,
+        /// What the node had against it.
+        objection: Option<&'static str>,
+    },
     /// The block that held an extrinsic fell out of the best chain.
     FellOut {
         /// Its row.
@@ -152,6 +162,15 @@ pub struct DagReceipt {
     pub binding: Binding,
     /// The creation's place in its block.
     pub extrinsic_index: u32,
+}
+
+/// Declarations in finalized blocks.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeclareReceipt {
+    /// The stake and all that is declared, as of a finalized block; nothing where there is no stake any more.
+    pub standing: Option<StakeStanding>,
+    /// How many declarations were signed in this run.
+    pub signed: u64,
 }
 
 /// A record on the chain.

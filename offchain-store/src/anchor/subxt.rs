@@ -9,12 +9,13 @@ mod shapes;
 
 use self::rpc::{Rpc, rpc_error};
 use self::shapes::{
-    AccountOut, AnchorCall, AnchoredHeadOut, CreateDagCall, DagOut, RecordOut, RecordProofCall, SubjectIn,
+    AccountOut, AnchorCall, AnchoredHeadOut, CreateDagCall, DagOut, DeclareRemovedCall, RecordOut, RecordProofCall,
+    RemovedRangeOut, StakeOut, SubjectIn,
 };
 use super::{
     client::{
         AccountState, Balance, BlockRef, Call, CallFailure, ChainClient, ChainDag, ChainError, ChainHead,
-        ChainIdentity, ChainRecord, Connect, Ends, Outcome, Submission,
+        ChainIdentity, ChainRecord, ChainStake, Connect, DeclaredRange, Ends, Outcome, RemovalTerms, Submission,
     },
     key::SigningKey,
 };
@@ -26,6 +27,7 @@ use codec::{Compact, Decode, Encode};
 use pakit_primitives::{
     BlockHash,
     chain::{AnchorNumber, DagId, DepositSubject},
+    possession::RangeNumber,
 };
 use std::{
     collections::HashMap,
@@ -68,6 +70,8 @@ const CALLS: [(&str, &[&str]); 3] = [
 ];
 /// The questions that are asked through the runtime API.
 const API_METHODS: [&str; 4] = ["dag", "heads_kept", "record", "deposit_for"];
+/// The one that tells whether the pallet knows stakes, which one of version 1 of its API does not.
+const STAKE_METHOD: &str = "stake_behind";
 
 type Header = SubstrateHeader<H256>;
 
@@ -361,6 +365,30 @@ impl ChainClient for SubxtClient {
         self.ask_pallet("deposit_for", (SubjectIn::from(subject),), at).await
     }
 
+    async fn stake_behind(&self, dag: DagId, at: BlockRef) -> Result<Option<ChainStake>, ChainError> {
+        if !self.runtime(at).await?.has_method(STAKE_METHOD) {
+            return Ok(None);
+        }
+        let found: Option<StakeOut> = self.ask_pallet(STAKE_METHOD, (dag,), at).await?;
+        Ok(found.map(StakeOut::into_stake))
+    }
+
+    async fn removed_range(
+        &self,
+        dag: DagId,
+        range: RangeNumber,
+        at: BlockRef,
+    ) -> Result<Option<DeclaredRange>, ChainError> {
+        let found: Option<RemovedRangeOut> = self.ask_pallet("removed_range", (dag, range), at).await?;
+        Ok(found.map(RemovedRangeOut::into_range))
+    }
+
+    async fn removal_terms(&self, at: BlockRef) -> Result<RemovalTerms, ChainError> {
+        let runtime = self.runtime(at).await?;
+        let (deposit, period) = (runtime.constant("RemovalDeposit")?, runtime.constant("ChallengePeriod")?);
+        Ok(RemovalTerms { deposit, period })
+    }
+
     async fn fee(&self, bytes: &[u8], at: BlockRef) -> Result<Balance, ChainError> {
         let mut input = bytes.to_vec();
         u32::try_from(bytes.len()).unwrap_or(u32::MAX).encode_to(&mut input);
@@ -391,6 +419,9 @@ impl ChainClient for SubxtClient {
             Call::RecordProof { dag, anchor, header, inclusion } => {
                 let args = RecordProofCall::new(*dag, *anchor, header, inclusion);
                 runtime.sign("record_proof", args, key, nonce, era)
+            }
+            Call::DeclareRemoved { dag, leaves } => {
+                runtime.sign("declare_removed", DeclareRemovedCall::new(*dag, leaves), key, nonce, era)
             }
         }?;
         Ok(SignedExtrinsic { bytes, hash, signer: key.account(), nonce, era })
@@ -468,13 +499,21 @@ impl Runtime {
                 return Err(self.misfit(&format!("Pakit.{name} takes {found:?}, not {arguments:?}")));
             }
         }
-        let api = self.metadata().runtime_api_trait_by_name(API);
-        for method in API_METHODS {
-            if api.as_ref().and_then(|api| api.method_by_name(method)).is_none() {
-                return Err(self.misfit(&format!("there is no runtime API {API}.{method}")));
-            }
+        match API_METHODS.into_iter().find(|method| !self.has_method(method)) {
+            Some(method) => Err(self.misfit(&format!("there is no runtime API {API}.{method}"))),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    fn has_method(&self, method: &str) -> bool {
+        let api = self.metadata().runtime_api_trait_by_name(API);
+        api.is_some_and(|api| api.method_by_name(method).is_some())
+    }
+
+    /// A constant of the pallet.
+    fn constant<T: DecodeAsType>(&self, name: &str) -> Result<T, ChainError> {
+        let address = subxt::dynamic::constant::<T>(PALLET, name);
+        self.client.constants().entry(address).map_err(|error| self.misfit(&error))
     }
 
     fn existential_deposit(&self) -> Result<Balance, ChainError> {

@@ -4,16 +4,17 @@ use super::{
     client::{BlockRef, CallFailure, ChainClient, ChainError, Connect, Ends, Outcome, Submission},
     error::AnchorError,
     futile::why_futile,
-    goals::{AnchorHead, CreateDag, Goal, Reconcile, RecordBlock, View, check_call},
+    goals::{AnchorHead, CreateDag, DeclareRemoved, Goal, Reconcile, RecordBlock, View, check_call},
     key::SigningKey,
     lock::AnchorLock,
     outbox::{NextAction, Sight, Sighting, next_action},
     prepare::{self, check_extends},
-    progress::{AnchorConfig, AnchorProgress, AnchorReceipt, DagReceipt, RecordReceipt, Until},
+    progress::{AnchorConfig, AnchorProgress, AnchorReceipt, DagReceipt, DeclareReceipt, RecordReceipt, Until},
     search::{BlockSearch, Whereabouts},
 };
 use crate::{
     backend::DagBackend,
+    removal::LeafRanges,
     sqlite::outbox::{
         Outbox,
         rows::{Binding, Ended, NewBinding, OutboxRow, Placement, Purpose, RowId, RowState},
@@ -149,6 +150,17 @@ impl<C: Connect> AnchorWorker<C> {
         self.run(RecordBlock { key, block_hash, until, is_first_look: true }, progress).await
     }
 
+    /// Declares on the chain that the contents of these leaves are let go, each range under a deposit that does not come back, and
+    /// waits until that is final. What is declared already, or on its way, costs nothing. For the owner of a staked DAG.
+    pub async fn declare_removed(
+        &mut self,
+        leaves: &LeafRanges,
+        key: &SigningKey,
+        progress: ProgressSink<'_>,
+    ) -> Result<DeclareReceipt, AnchorError> {
+        self.run(DeclareRemoved::new(key, leaves), progress).await
+    }
+
     /// Signs nothing: finds out what became of what was signed, and sends again what is still on its way.
     pub async fn reconcile(&mut self, progress: ProgressSink<'_>) -> Result<(), AnchorError> {
         self.run(Reconcile, progress).await
@@ -193,11 +205,13 @@ impl<C: Connect> AnchorWorker<C> {
         // One that is finalized was for something before this.
         let newest = self.outbox.newest_rows(1).ok().and_then(|rows| rows.into_iter().next());
         let newest = newest.filter(|row| row.state != RowState::Finalized);
+        // Declarations are beside the rows.
+        let is_declaring = self.outbox.declaring().is_ok_and(|declaring| !declaring.is_empty());
         AnchorError::DeadlineOver {
             goal,
             seconds: self.config.deadline.as_secs(),
             last_error: last_error.or_else(|| newest.as_ref().and_then(|row| row.last_error.clone())),
-            state: newest.map(|row| row.state),
+            state: newest.map(|row| row.state).or(is_declaring.then_some(RowState::Prepared)),
         }
     }
 

@@ -6,7 +6,10 @@
 use super::*;
 use crate::{
     Config, InitOptions, StorageEngine,
-    anchor::chain_model::{Chain, DAG, Node, genesis_hash},
+    anchor::{
+        chain_model::{Chain, DAG, Node, genesis_hash},
+        stake::{StakeStanding, standing},
+    },
     sqlite::{
         Options, SqliteBackend,
         outbox::{
@@ -17,7 +20,7 @@ use crate::{
 };
 use pakit_primitives::Head;
 use proptest::prelude::*;
-use std::sync::OnceLock;
+use std::{ops::RangeInclusive, sync::OnceLock};
 
 /// Size of the log.
 const BLOCKS: u64 = 12;
@@ -99,6 +102,8 @@ struct World {
     worker: Option<AnchorWorker<Node>>,
     key: SigningKey,
     target: u64,
+    /// What is to be declared removed, where that is what the program is run for.
+    declares: Option<Vec<RangeInclusive<u64>>>,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -114,6 +119,7 @@ impl World {
             worker: None,
             key,
             target: 2,
+            declares: None,
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
         };
         world.bind();
@@ -162,6 +168,11 @@ impl World {
     /// One look. Whether the target is anchored and final.
     fn look(&mut self) -> Result<bool, AnchorError> {
         let worker = self.worker.as_mut().unwrap();
+        if let Some(declares) = &self.declares {
+            let leaves = declares.iter().cloned().collect();
+            let receipt = self.runtime.block_on(worker.step(&mut DeclareRemoved::new(&self.key, &leaves), &mut |_| {}));
+            return Ok(receipt?.is_some());
+        }
         let target = head(self.target);
         let mut goal = AnchorHead { key: &self.key, target, until: Until::Finalized, is_first_look: true };
         worker.failed.clear();
@@ -213,7 +224,13 @@ impl World {
             }
             Event::Finalize { blocks } => self.node.chain().finalize(*blocks),
             Event::Forget => self.node.chain().forget_pool(),
-            Event::Grow => self.target = (self.target + 1).min(BLOCKS),
+            Event::Grow => match &mut self.declares {
+                Some(declares) => {
+                    let last = declares.last().map_or(0, |leaves| *leaves.end());
+                    declares.extend((last + 3 < BLOCKS).then(|| last + 2..=last + 3));
+                }
+                None => self.target = (self.target + 1).min(BLOCKS),
+            },
             // What stands in the way of a look is told to the user, who runs the program again.
             Event::Look => drop(self.look()),
             Event::Kill => self.start(),
@@ -267,6 +284,94 @@ proptest! {
         let latest = world.node.chain().latest();
         prop_assert!(latest.size >= world.target);
         prop_assert_eq!(latest, head(latest.size));
+    }
+}
+
+/// A world whose log is anchored to its end, with a stake behind its DAG.
+fn staked() -> World {
+    let mut world = World::new();
+    world.target = BLOCKS;
+    world.end();
+    world.node.chain().is_staked = true;
+    world.declares = Some(vec![1..=2]);
+    world
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn whatever_forks_each_removal_is_declared_once(events in prop::collection::vec(event(true), 1..60)) {
+        let mut world = staked();
+        for event in &events {
+            world.happen(event);
+        }
+        world.end();
+        let mut declared: Vec<_> = world.node.chain().declared().into_iter().map(|range| range.leaves).collect();
+        declared.sort_unstable_by_key(|leaves| *leaves.start());
+        prop_assert_eq!(Some(declared), world.declares.clone());
+        prop_assert!(world.worker.as_ref().unwrap().outbox().declaring().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn what_was_signed_before_a_kill_is_sent_again_and_nothing_else_is_signed() {
+    let mut world = staked();
+    assert!(!world.look().unwrap());
+    let signed = world.worker.as_ref().unwrap().outbox().declaring().unwrap();
+    assert_eq!(signed.len(), 1);
+    world.node.chain().forget_pool();
+    world.start();
+    assert!(!world.look().unwrap());
+    assert_eq!(world.worker.as_ref().unwrap().outbox().declaring().unwrap(), signed);
+    world.end();
+    assert_eq!(world.node.chain().declared().len(), 1);
+}
+
+#[test]
+fn a_removal_is_declared_by_the_owner_of_a_staked_dag_for_leaves_that_are_anchored() {
+    let mut world = staked();
+    world.declares = Some(vec![3..=BLOCKS]);
+    let refused = world.look().unwrap_err();
+    assert!(matches!(refused, AnchorError::NotAnchoredYet { leaf_index: BLOCKS, size: BLOCKS, .. }), "{refused}");
+    world.declares = Some(vec![3..=4]);
+    world.key = SigningKey::from_secret_uri("//Bob", true).unwrap();
+    let refused = world.look().unwrap_err();
+    assert!(matches!(refused, AnchorError::NotOwner { .. }), "{refused}");
+    world.node.chain().is_staked = false;
+    assert!(world.look().unwrap(), "nothing is to be declared where there is no stake");
+    assert!(world.worker.as_ref().unwrap().outbox().declaring().unwrap().is_empty());
+    assert!(world.node.chain().declared().is_empty());
+}
+
+#[test]
+fn contents_go_when_no_round_can_ask_for_them_any_more() {
+    let mut world = staked();
+    world.end();
+    let (backend, folder) = (log().backend(), world.folder.path().join("repository"));
+    let outbox = Outbox::open_to_read(&folder).unwrap();
+    let binding = outbox.current_binding().unwrap().unwrap();
+    let look = |node: &Node| {
+        let asked = standing(node, &outbox, backend.as_ref(), &binding);
+        world.runtime.block_on(asked).unwrap().unwrap()
+    };
+    let effective_at = world.node.chain().declared()[0].effective_at;
+    loop {
+        let standing = look(&world.node);
+        let is_over = standing.at.number >= effective_at;
+        assert_eq!(standing.in_effect().is_empty(), !is_over);
+        assert_eq!(standing.awaited_block(), (!is_over).then_some(effective_at));
+        assert!(standing.declared().covers(&(1..=2)));
+        if is_over {
+            // A round that was frozen before goes on, and has to be shown everything.
+            let during = |frozen_at| StakeStanding { frozen_at: Some(frozen_at), ..standing.clone() };
+            assert!(during(effective_at - 1).in_effect().is_empty());
+            assert_eq!(during(effective_at - 1).awaited_block(), Some(effective_at));
+            assert_eq!(during(effective_at).in_effect(), standing.declared());
+            return;
+        }
+        world.node.chain().add_block(false);
+        world.node.chain().finalize(1);
     }
 }
 

@@ -160,11 +160,18 @@ pub(super) enum Command {
     /// own: nothing tells the two apart. A file that is in another folder too stays, since that folder holds it; so does one that has
     /// another block, with metadata for instance. Nothing is dropped before gc runs, and putting again restores. Each forgetting is itself a
     /// block of the log. Genesis, audit blocks and what a pin holds cannot be forgotten.
+    ///
+    /// Where a stake stands behind the repository's DAG on a chain, what gc will drop is declared there as well, in a finalized block, and
+    /// gc drops it once that is in effect. The blocks have to be anchored, and only the DAG's owner can declare.
+    #[command(
+        override_usage = "pakit forget [OPTIONS] --why <TEXT> <BLOCK>...\n       pakit forget [OPTIONS] --resume"
+    )]
     Forget(Forget),
     /// Drop the contents that nothing holds any more
     ///
     /// A content goes if all blocks of it are forgotten, no folder that stays names it, no pin holds it, and the retention rule allows it.
-    /// Whatever was put and not forgotten stays. What is dropped is told by blocks of the log.
+    /// Whatever was put and not forgotten stays. What is dropped is told by blocks of the log. Where a stake stands behind the repository's DAG
+    /// on a chain, what is not declared there, or not in effect yet, stays too.
     Gc(Gc),
     /// Return the space of what was dropped to the file system
     Compact,
@@ -365,19 +372,26 @@ pub(super) struct Verify {
 
 /// How to reach and pay the chain.
 #[derive(Args, Debug, Clone)]
-pub(super) struct Chain {
+pub(super) struct Signing {
     /// Node of the chain; without it, the one used last
     #[arg(long, value_name = "WS", env = "PAKIT_URL")]
     pub url: Option<String>,
     /// File with the secret URI of the key that signs and pays; else PAKIT_KEY in the environment
     #[arg(long, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
-    /// Sign with the development key //Alice, and use ws://127.0.0.1:9944 unless told otherwise
+    /// Sign with the development key //Alice, and use ws://127.0.0.1:9944 where no node is known
     #[arg(long, conflicts_with = "key_file")]
     pub dev: bool,
     /// Blocks for which a signed extrinsic stays valid: a power of two from 4 to 4096
     #[arg(long, value_name = "N", hide_short_help = true)]
     pub era: Option<u64>,
+}
+
+/// The same for a command that waits for the chain.
+#[derive(Args, Debug, Clone)]
+pub(super) struct Chain {
+    #[command(flatten)]
+    pub signing: Signing,
     /// Give up after this many seconds; what was sent is taken up by the next run
     #[arg(long, value_name = "SECONDS", hide_short_help = true)]
     pub timeout: Option<u64>,
@@ -471,35 +485,10 @@ pub(super) struct Serve {
     /// Anchor the head of the log after this many new blocks
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Anchoring")]
     pub anchor_blocks: Option<u64>,
-    #[command(flatten)]
-    pub chain: ServeChain,
+    #[command(flatten, next_help_heading = "Anchoring")]
+    pub signing: Signing,
     #[command(flatten)]
     pub limits: ServeLimits,
-}
-
-/// How to reach and pay the chain, of a service that anchors. Its `--timeout` is that of answers.
-#[derive(Args, Debug)]
-#[command(next_help_heading = "Anchoring")]
-pub(super) struct ServeChain {
-    /// Node of the chain; without it, the one that the repository's DAG was last used with
-    #[arg(long, value_name = "WS", env = "PAKIT_URL")]
-    pub url: Option<String>,
-    /// File with the secret URI of the key that signs and pays; else PAKIT_KEY in the environment
-    #[arg(long, value_name = "FILE")]
-    pub key_file: Option<PathBuf>,
-    /// Sign with the development key //Alice
-    #[arg(long, conflicts_with = "key_file")]
-    pub dev: bool,
-    /// Blocks for which a signed extrinsic stays valid: a power of two from 4 to 4096
-    #[arg(long, value_name = "N", hide_short_help = true)]
-    pub era: Option<u64>,
-}
-
-impl From<&ServeChain> for Chain {
-    fn from(chain: &ServeChain) -> Self {
-        let ServeChain { url, key_file, dev, era } = chain;
-        Self { url: url.clone(), key_file: key_file.clone(), dev: *dev, era: *era, timeout: None }
-    }
 }
 
 /// What clients may take.
@@ -593,17 +582,28 @@ pub(super) struct BackupPrune {
 #[derive(Args, Debug)]
 pub(super) struct Forget {
     /// Block hashes or CIDs
-    #[arg(required = true, value_name = "BLOCK")]
+    #[arg(required_unless_present = "resume", conflicts_with = "resume", value_name = "BLOCK")]
     pub blocks: Vec<String>,
     /// The reason, for the audit block
-    #[arg(long, value_name = "TEXT")]
-    pub why: String,
+    #[arg(long, value_name = "TEXT", required_unless_present = "resume", conflicts_with = "resume")]
+    pub why: Option<String>,
     /// Only the folder's listing, and not what is in the folder
     #[arg(long)]
     pub only_listing: bool,
-    /// Change nothing; list each block and what would become of its content
+    /// Change nothing; list each block and what would become of its content, and what would be declared
     #[arg(long)]
     pub dry_run: bool,
+    /// Forget nothing more; declare what is forgotten and not declared yet
+    #[arg(long, help_heading = "On a staked DAG")]
+    pub resume: bool,
+    /// Ranges of the log that are declared at most, each under a deposit that does not come back
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "On a staked DAG")]
+    pub max_ranges: u16,
+    /// Neither ask the chain nor declare; gc drops nothing of it then unless it is told the same
+    #[arg(long, conflicts_with = "resume", help_heading = "On a staked DAG")]
+    pub undeclared: bool,
+    #[command(flatten, next_help_heading = "On a staked DAG")]
+    pub chain: Chain,
 }
 
 #[derive(Args, Debug)]
@@ -626,6 +626,12 @@ pub(super) struct Gc {
     /// A reason for the audit blocks
     #[arg(long, value_name = "TEXT", default_value = "nothing holds it")]
     pub why: String,
+    /// Node of the chain, to ask what a stake stands for; without it, the one used last
+    #[arg(long, value_name = "WS", env = "PAKIT_URL")]
+    pub url: Option<String>,
+    /// Drop also what a stake may stand for: each draw of it is missed then, and slashed
+    #[arg(long)]
+    pub undeclared: bool,
 }
 
 #[derive(Args, Debug)]

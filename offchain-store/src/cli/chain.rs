@@ -1,7 +1,7 @@
 //! dag, anchor, record, status, and the chain's part of verify.
 
 use super::{
-    args::{Anchor, Chain, Dag, DagShow, DagSucceed, Global, Record, Status, Verify},
+    args::{Anchor, Chain, Dag, DagShow, DagSucceed, Global, Record, Signing, Status, Verify},
     failure::Failure,
     open,
     output::{Output, count},
@@ -27,7 +27,7 @@ const DEV_URL: &str = "ws://127.0.0.1:9944";
 const KEY_VARIABLE: &str = "PAKIT_KEY";
 
 /// Runs what has to wait for the network.
-fn wait_for<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+pub(super) fn wait_for<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -37,7 +37,7 @@ fn wait_for<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Fa
 }
 
 /// Tells the user how far things are, in one line each.
-fn show_progress(out: &Output, progress: &AnchorProgress) {
+pub(super) fn show_progress(out: &Output, progress: &AnchorProgress) {
     match progress {
         AnchorProgress::Connected(chain) => {
             out.note(&format!("connected to {} ({}), genesis {}", chain.url, chain.spec_name, chain.genesis));
@@ -55,6 +55,10 @@ fn show_progress(out: &Output, progress: &AnchorProgress) {
         AnchorProgress::Held { call, head, why, .. } => {
             out.note(&format!("{call} of size {}: not sent again, {why}", head.size));
         }
+        AnchorProgress::Declaring { leaves, objection } => {
+            let what = objection.unwrap_or("sent");
+            out.note(&format!("declare_removed of blocks {} to {}: {what}", leaves.start(), leaves.end()));
+        }
         AnchorProgress::FellOut { block_number, .. } => {
             out.note(&format!("block {block_number} fell out of the best chain; waiting for another"));
         }
@@ -68,20 +72,20 @@ fn current_binding(folder: &Path) -> Result<Option<Binding>, Failure> {
 }
 
 /// The node that the arguments or the environment name. A variable that is set to nothing names none.
-pub(super) fn named_url(chain: &Chain) -> Option<String> {
-    chain.url.clone().filter(|url| !url.is_empty())
+pub(super) fn named_url(signing: &Signing) -> Option<String> {
+    signing.url.clone().filter(|url| !url.is_empty())
 }
 
-fn url(chain: &Chain, binding: Option<&Binding>) -> Result<String, Failure> {
-    let development = chain.dev.then(|| DEV_URL.to_owned());
-    named_url(chain)
+fn url(signing: &Signing, binding: Option<&Binding>) -> Result<String, Failure> {
+    let development = signing.dev.then(|| DEV_URL.to_owned());
+    named_url(signing)
         .or_else(|| binding.map(|binding| binding.url.clone()))
         .or(development)
         .ok_or_else(|| Failure::usage("no node is known; name one with --url, such as --url ws://127.0.0.1:9944"))
 }
 
-pub(super) fn signing_key(chain: &Chain) -> Result<SigningKey, Failure> {
-    let source = match (&chain.key_file, chain.dev) {
+pub(super) fn signing_key(signing: &Signing) -> Result<SigningKey, Failure> {
+    let source = match (&signing.key_file, signing.dev) {
         (Some(path), _) => KeySource::File(path.clone()),
         (None, _) if std::env::var_os(KEY_VARIABLE).is_some() => KeySource::Environment(KEY_VARIABLE.to_owned()),
         (None, true) => KeySource::DevelopmentAlice,
@@ -91,14 +95,20 @@ pub(super) fn signing_key(chain: &Chain) -> Result<SigningKey, Failure> {
             )));
         }
     };
-    SigningKey::load(&source, chain.dev).map_err(Failure::usage)
+    SigningKey::load(&source, signing.dev).map_err(Failure::usage)
 }
 
-pub(super) fn config(chain: &Chain) -> AnchorConfig {
+pub(super) fn config(signing: &Signing) -> AnchorConfig {
     let mut config = AnchorConfig::default();
-    if let Some(period) = chain.era {
+    if let Some(period) = signing.era {
         config.era_period_blocks = period;
     }
+    config
+}
+
+/// The same for as long as the user waits.
+fn config_of(chain: &Chain) -> AnchorConfig {
+    let mut config = config(&chain.signing);
     if let Some(seconds) = chain.timeout {
         config.deadline = Duration::from_secs(seconds);
     }
@@ -106,14 +116,15 @@ pub(super) fn config(chain: &Chain) -> AnchorConfig {
 }
 
 /// An engine, a key and a worker for what costs a fee.
-fn worker(
+pub(super) fn worker(
     global: &Global,
     chain: &Chain,
 ) -> Result<(StorageEngine, SigningKey, AnchorWorker<SubxtConnector>), Failure> {
-    let key = signing_key(chain)?;
+    let key = signing_key(&chain.signing)?;
     let engine = open(global, Access::Read)?;
-    let config = config(chain);
-    let connector = SubxtConnector::new(url(chain, current_binding(&global.repo)?.as_ref())?, config.request_timeout);
+    let config = config_of(chain);
+    let connector =
+        SubxtConnector::new(url(&chain.signing, current_binding(&global.repo)?.as_ref())?, config.request_timeout);
     let worker = AnchorWorker::open(&global.repo, engine.backend().clone(), connector, config)?;
     Ok((engine, key, worker))
 }
@@ -194,15 +205,15 @@ struct KeptHead {
 
 fn show_dag(global: &Global, out: &Output, args: &DagShow) -> Result<(), Failure> {
     // With a node and a number, no repository is needed.
-    let binding = match (args.dag, &args.chain.url) {
+    let binding = match (args.dag, &args.chain.signing.url) {
         (Some(_), Some(_)) => None,
         _ => current_binding(&global.repo)?,
     };
-    let url = url(&args.chain, binding.as_ref())?;
+    let url = url(&args.chain.signing, binding.as_ref())?;
     let dag = args.dag.or(binding.as_ref().map(|binding| binding.dag)).ok_or_else(|| {
         Failure::usage("this repository has no DAG on a chain yet; run `pakit dag create`, or name one with --dag")
     })?;
-    let connector = SubxtConnector::new(url, config(&args.chain).request_timeout);
+    let connector = SubxtConnector::new(url, config(&args.chain.signing).request_timeout);
     let line = wait_for(async {
         let client = connector.connect().await?;
         let at = client.ends().await?.best;

@@ -13,7 +13,7 @@ use crate::{
     log::LogReadError,
     proof::ProofBuildError,
     put::PutError,
-    removal::{DecideError, ForgetError, GcError, HoldError, RecordError},
+    removal::{DecideError, DeclareError, ForgetError, GcError, HoldError, RecordError},
     resolve::ResolveError,
     restore::RestoreError,
     serve::{ServeError, TokenError},
@@ -188,6 +188,17 @@ impl From<ForgetError> for Failure {
             ForgetError::Record(error) => error.into(),
             error @ ForgetError::Pinned { .. } => Self::refused(error),
             error => Self::usage(error),
+        }
+    }
+}
+
+impl From<DeclareError> for Failure {
+    fn from(error: DeclareError) -> Self {
+        match error {
+            DeclareError::Forget(error) => error.into(),
+            error @ DeclareError::TooManyRanges { .. } => {
+                Self::usage(format_args!("{error}; allow more with --max-ranges, or forget fewer blocks at once"))
+            }
         }
     }
 }

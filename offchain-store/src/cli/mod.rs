@@ -9,6 +9,7 @@ mod audit;
 mod backup;
 mod chain;
 mod check;
+mod declare;
 mod failure;
 mod look;
 mod output;

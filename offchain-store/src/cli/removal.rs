@@ -2,12 +2,15 @@
 
 use super::{
     args::{Audit, Forget, Gc, Global, Pin, Retention, Unpin},
+    chain,
+    declare::{self, Plan},
     failure::Failure,
     open,
     output::{Output, printable},
     time,
 };
 use crate::{
+    anchor::StakeStanding,
     block::DagBlock,
     config::Config,
     engine::{Access, StorageEngine},
@@ -53,6 +56,7 @@ fn fate_line(engine: &StorageEngine, block: &DagBlock, bytes: u64, fate: Option<
         Some(Fate::HeldByPin(_)) => ("keep", "a pin holds it"),
         Some(Fate::PartOfAnother) => ("keep", "a content that stays is made of it"),
         Some(Fate::Waits { .. }) => ("wait", "the retention rule keeps it"),
+        Some(Fate::Undeclared(_)) => ("wait", "a stake stands for it: not declared removed, or not in effect yet"),
         None => ("gone", "it was dropped before"),
     };
     let held_by = match fate {
@@ -88,20 +92,58 @@ fn print_fate(out: &Output, line: &FateLine) -> Result<(), Failure> {
 
 pub(super) fn forget(global: &Global, out: &Output, args: &Forget) -> Result<(), Failure> {
     let engine = open(global, Access::Write)?;
+    let standing = match args.undeclared {
+        true => declare::warn(global, out)?,
+        false => declare::ask(global, &engine, chain::named_url(&args.chain.signing))?,
+    };
     let blocks = resolve_all(&engine, &args.blocks)?;
-    let options = ForgetOptions { why: args.why.clone(), only_listing: args.only_listing };
+    let options = ForgetOptions { why: args.why.clone().unwrap_or_default(), only_listing: args.only_listing };
+    let plan = match standing {
+        Some(standing) => {
+            let (declared, ranges_max) = (standing.declared(), usize::from(args.max_ranges));
+            let leaves: Result<_, Failure> =
+                engine.removal(|removal| Ok(removal.to_declare(&blocks, &options, &declared, ranges_max)?));
+            Some(Plan { standing, leaves: leaves? })
+        }
+        None => None,
+    };
     if args.dry_run {
-        let mut print = |Foreseen { block, fate }: Foreseen| {
-            print_fate(out, &fate_line(&engine, &block, block.header().original_size, fate)?)
-        };
-        let sums: removal::Forgotten =
-            engine.removal(|removal| removal.foresee::<Failure>(&blocks, &options, &mut print))?;
-        out.note(&format!(
-            "{} blocks would be forgotten, {} are already, {} stay because a pin holds them; nothing was changed",
-            sums.blocks, sums.already, sums.pinned,
-        ));
-        return Ok(());
+        foresee(out, &engine, &blocks, &options)?;
+        return plan.map_or(Ok(()), |plan| plan.print_foreseen(out));
     }
+    // Whatever is known to fail is told before anything is changed.
+    if let Some(plan) = plan.as_ref().filter(|plan| !plan.leaves.is_empty()) {
+        plan.check(chain::signing_key(&args.chain.signing)?.account())?;
+        out.note(&plan.foreseen());
+    }
+    match args.resume {
+        true if plan.is_none() => out.note("nothing to declare: no stake stands behind a DAG of this repository"),
+        true => {}
+        false => mark_forgotten(out, &engine, &blocks, &options)?,
+    }
+    // Others may write while the chain is waited for: what is forgotten stands in the repository.
+    drop(engine);
+    plan.map_or(Ok(()), |plan| plan.carry_out(global, out, &args.chain))
+}
+
+fn foresee(out: &Output, engine: &StorageEngine, blocks: &[DagBlock], options: &ForgetOptions) -> Result<(), Failure> {
+    let mut print = |Foreseen { block, fate }: Foreseen| {
+        print_fate(out, &fate_line(engine, &block, block.header().original_size, fate)?)
+    };
+    let sums: removal::Forgotten = engine.removal(|removal| removal.foresee::<Failure>(blocks, options, &mut print))?;
+    out.note(&format!(
+        "{} blocks would be forgotten, {} are already, {} stay because a pin holds them; nothing was changed",
+        sums.blocks, sums.already, sums.pinned,
+    ));
+    Ok(())
+}
+
+fn mark_forgotten(
+    out: &Output,
+    engine: &StorageEngine,
+    blocks: &[DagBlock],
+    options: &ForgetOptions,
+) -> Result<(), Failure> {
     #[derive(Serialize)]
     struct Line {
         forgotten: u64,
@@ -110,7 +152,7 @@ pub(super) fn forget(global: &Global, out: &Output, args: &Forget) -> Result<(),
         pinned: u64,
         audit_blocks: Vec<String>,
     }
-    let done = engine.removal(|mut removal| removal.forget(&blocks, &options))?;
+    let done = engine.removal(|mut removal| removal.forget(blocks, options))?;
     let audit_blocks = done.audits.iter().map(ToString::to_string).collect();
     let line =
         Line { forgotten: done.blocks, bytes: done.bytes, already: done.already, pinned: done.pinned, audit_blocks };
@@ -125,38 +167,68 @@ pub(super) fn forget(global: &Global, out: &Output, args: &Forget) -> Result<(),
 
 pub(super) fn gc(global: &Global, out: &Output, args: &Gc) -> Result<(), Failure> {
     let engine = open(global, Access::Write)?;
+    let standing = match args.undeclared {
+        true => declare::warn(global, out)?,
+        // Where nothing is forgotten, nothing goes.
+        false if engine.backend().forgotten(None, 1)?.is_empty() => None,
+        false => declare::ask(global, &engine, args.url.clone().filter(|url| !url.is_empty()))?,
+    };
+    let declared = standing.as_ref().map(StakeStanding::in_effect);
     if args.dry_run {
         let mut print = |verdict: Verdict| {
             let block = engine.dag().at(verdict.leaf_index)?;
             print_fate(out, &fate_line(&engine, &block, verdict.bytes, Some(verdict.fate))?)
         };
-        let summary = engine.removal(|removal| removal.gc_foresee::<Failure>(&mut print))?;
-        out.note(&format!("{}; nothing was changed", gc_text(&summary, "would be dropped")));
+        let summary = engine.removal(|removal| removal.declared(declared.clone()).gc_foresee::<Failure>(&mut print))?;
+        out.note(&format!("{}; nothing was changed", gc_text(&summary, "would be dropped", standing.as_ref())));
         return Ok(());
     }
     let bar = out.progress(None);
-    let summary = engine.removal(|mut removal| {
-        removal.gc(&args.why, &mut |done, all| {
+    let summary = engine.removal(|removal| {
+        removal.declared(declared.clone()).gc(&args.why, &mut |done, all| {
             bar.set_length(all);
             bar.set_position(done);
         })
     });
     bar.finish_and_clear();
     let summary = summary?;
-    out.print(&summary, || {
-        format!("{}; {} stored bytes are free now", gc_text(&summary, "dropped"), summary.freed_bytes)
+    #[derive(Serialize)]
+    struct Line {
+        #[serde(flatten)]
+        summary: removal::GcSummary,
+        /// From which block of the chain on all that is declared may go.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        in_effect_from: Option<u64>,
+    }
+    let line = Line { summary, in_effect_from: standing.as_ref().and_then(StakeStanding::awaited_block) };
+    out.print(&line, || {
+        format!(
+            "{}; {} stored bytes are free now",
+            gc_text(&summary, "dropped", standing.as_ref()),
+            summary.freed_bytes
+        )
     })
 }
 
-fn gc_text(summary: &removal::GcSummary, dropped: &str) -> String {
+fn gc_text(summary: &removal::GcSummary, dropped: &str, standing: Option<&StakeStanding>) -> String {
     let waiting = match summary.waiting_until_ms {
         Some(until_ms) => {
             format!("; {} wait for the retention rule, the first until {}", summary.waiting, time::display(until_ms))
         }
         None => String::new(),
     };
+    let undeclared = match (summary.undeclared, standing.and_then(StakeStanding::awaited_block)) {
+        (0, _) => String::new(),
+        (number, None) => {
+            format!("; a stake stands for {number} that are not declared removed: run `pakit forget --resume`")
+        }
+        (number, Some(block)) => format!(
+            "; a stake stands for {number}: what is declared may go from block {block} on, when the round under way is over, \
+             and `pakit forget --resume` declares what is not"
+        ),
+    };
     format!(
-        "{} contents of {} bytes {dropped}, {} stay because something holds them{waiting}",
+        "{} contents of {} bytes {dropped}, {} stay because something holds them{waiting}{undeclared}",
         summary.dropped, summary.dropped_bytes, summary.held,
     )
 }

@@ -1,7 +1,7 @@
 //! serve.
 
 use super::{
-    args::{Chain, Global, Serve},
+    args::{Global, Serve},
     chain,
     failure::Failure,
     open,
@@ -81,9 +81,8 @@ fn anchoring(global: &Global, args: &Serve) -> Result<Option<Anchoring>, Failure
     if schedule == Schedule::default() {
         return Ok(None);
     }
-    let chain = Chain::from(&args.chain);
-    let (key, config) = (chain::signing_key(&chain)?, chain::config(&chain));
-    let (folder, url) = (global.repo.clone(), chain::named_url(&chain));
+    let (key, config) = (chain::signing_key(&args.signing)?, chain::config(&args.signing));
+    let (folder, url) = (global.repo.clone(), chain::named_url(&args.signing));
     Ok(Some(Anchoring { schedule, folder, url, key, config }))
 }
 

@@ -146,7 +146,7 @@ impl Removal<'_> {
 
     fn check_all_kept(&self, block: &DagBlock) -> Result<(), DecideError> {
         let scratch = Scratch::new()?;
-        let rules = Rules { now_ms: self.now_ms, retention: Retention::default() };
+        let rules = Rules { now_ms: self.now_ms, retention: Retention::default(), declared: None };
         let holders = Holders { backend: self.backend, scratch: &scratch, rules };
         let content_hash = block.header().content_hash;
         let is_kept =

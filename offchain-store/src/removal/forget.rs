@@ -128,12 +128,17 @@ impl Removal<'_> {
     }
 
     pub(super) fn holders<'b>(&'b self, scratch: &'b Scratch) -> Result<Holders<'b>, HoldError> {
-        let rules = Rules { now_ms: self.now_ms, retention: Retention::read(self.backend.as_ref())? };
+        let (now_ms, retention) = (self.now_ms, Retention::read(self.backend.as_ref())?);
+        let rules = Rules { now_ms, retention, declared: self.declared.clone() };
         Ok(Holders { backend: self.backend, scratch, rules })
     }
 
     /// The blocks that are to be forgotten, in the scratch.
-    fn choose(&self, blocks: &[DagBlock], options: &ForgetOptions) -> Result<(Scratch, Forgotten), ForgetError> {
+    pub(super) fn choose(
+        &self,
+        blocks: &[DagBlock],
+        options: &ForgetOptions,
+    ) -> Result<(Scratch, Forgotten), ForgetError> {
         let scratch = Scratch::new()?;
         let mut sums = Forgotten::default();
         let holders = self.holders(&scratch)?;

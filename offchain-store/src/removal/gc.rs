@@ -51,6 +51,10 @@ pub struct GcSummary {
     pub waiting_bytes: u64,
     /// When the first of them can go, in Unix milliseconds.
     pub waiting_until_ms: Option<u64>,
+    /// Contents that only a stake on a chain holds, for their removal is not declared or not in effect yet.
+    pub undeclared: u64,
+    /// Their bytes.
+    pub undeclared_bytes: u64,
     /// Stored bytes that are free now; `pakit compact` returns them to the file system.
     pub freed_bytes: u64,
     /// Audit blocks that tell of it.
@@ -66,6 +70,7 @@ impl GcSummary {
                 self.waiting_until_ms = Some(first);
                 (&mut self.waiting, &mut self.waiting_bytes)
             }
+            Fate::Undeclared(_) => (&mut self.undeclared, &mut self.undeclared_bytes),
             Fate::HeldByBlock(_) | Fate::HeldByListing(_) | Fate::HeldByPin(_) | Fate::PartOfAnother => {
                 (&mut self.held, &mut self.held_bytes)
             }

@@ -2,12 +2,12 @@
 //!
 //! Everything that is not forgotten is held, so that only contents of forgotten blocks are looked at. Each is spared by the
 //! first of these that is found: another block of it that is not forgotten, a pin, the retention rule, a listing that stays
-//! and names it. Listings are read only if something is left to go after the first three; then all that stay are read, and
+//! and names it, a stake on a chain that stands for one of its blocks. Listings are read only if something is left to go after the first three; then all that stay are read, and
 //! those that they name. A listing that stays and cannot be read may name anything, so that nothing goes until it can.
 //!
 //! Memory: a page of blocks and one listing, at most 64 MiB and a small multiple of it; the sets stand in a temporary file.
 
-use super::{PAGE, Pages, decide::Retention, replay::Difference};
+use super::{PAGE, Pages, decide::Retention, ranges::LeafRanges, replay::Difference};
 use crate::{
     backend::{BackendError, DagBackend},
     block::DagBlock,
@@ -64,6 +64,8 @@ pub enum Fate {
     },
     /// A content that stays lists it as one of its chunks.
     PartOfAnother,
+    /// A stake on a chain stands for the block of this leaf index: that it is removed was not declared, or is not in effect yet.
+    Undeclared(u64),
 }
 
 /// What becomes of a content, and of how much.
@@ -82,10 +84,12 @@ pub struct Verdict {
 }
 
 /// The rules of the moment.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Rules {
     pub(crate) now_ms: u64,
     pub(crate) retention: Retention,
+    /// The only leaves whose contents may go, where there is a stake.
+    pub(crate) declared: Option<LeafRanges>,
 }
 
 /// Looks for whatever holds contents.
@@ -98,6 +102,18 @@ pub(crate) struct Holders<'a> {
 impl Holders<'_> {
     /// Judges the contents of all forgotten blocks, and of those chosen in the scratch as if they were forgotten too.
     pub(crate) fn judge_all(&self) -> Result<(), HoldError> {
+        self.judge_held()?;
+        let Some(declared) = &self.rules.declared else { return Ok(()) };
+        if self.scratch.has_going()? {
+            self.spare_undeclared(declared)?;
+            // What they are made of.
+            self.spare_parts_of_others()?;
+        }
+        Ok(())
+    }
+
+    /// The same, whatever a chain was told.
+    pub(super) fn judge_held(&self) -> Result<(), HoldError> {
         let mut forgotten = Pages::new(|after| self.backend.forgotten(after, PAGE));
         while let Some(leaf_index) = forgotten.next()? {
             self.judge(leaf_index)?;

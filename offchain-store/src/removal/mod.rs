@@ -7,6 +7,8 @@
 //! | `decide.rs` | legal holds and the retention rule |
 //! | `hold.rs` | what is held, by whom, and what nothing holds |
 //! | `forget.rs` | giving blocks up |
+//! | `declare.rs` | which removals a chain is to be told of beforehand |
+//! | `ranges.rs` | leaves of the log, as ranges |
 //! | `replay.rs` | whether marks are what the audit trail says |
 //! | `gc.rs` | dropping the payloads that nothing holds |
 //!
@@ -14,18 +16,22 @@
 //! not forgotten, a listing that stays and names it, a pin, or the retention rule. Restoring is putting again.
 
 pub mod decide;
+pub mod declare;
 pub mod forget;
 pub mod gc;
 pub mod hold;
 pub mod marks;
+pub mod ranges;
 pub mod record;
 pub mod replay;
 
 pub use decide::{DecideError, Retention};
+pub use declare::DeclareError;
 pub use forget::{ForgetError, ForgetOptions, Forgotten};
 pub use gc::{GcError, GcSummary};
 pub use hold::{Fate, HoldError, Verdict};
 pub use marks::{BlockMark, Mark, MarkTotals, Marks, Pin};
+pub use ranges::LeafRanges;
 pub use record::{Action, AuditRecord, AuditedBlock, RecordError};
 pub use replay::Difference;
 
@@ -51,12 +57,20 @@ pub struct Removal<'a> {
     pub(crate) backend: &'a Arc<dyn DagBackend>,
     pub(crate) committer: &'a mut Committer,
     pub(crate) now_ms: u64,
+    pub(crate) declared: Option<LeafRanges>,
 }
 
 impl<'a> Removal<'a> {
     /// Pins and the retention rule are looked at as of `now_ms`, in Unix milliseconds.
     pub fn new(backend: &'a Arc<dyn DagBackend>, committer: &'a mut Committer, now_ms: u64) -> Self {
-        Self { backend, committer, now_ms }
+        Self { backend, committer, now_ms, declared: None }
+    }
+
+    /// Leaves only these to be dropped: a stake on a chain stands for all others, whose removal was not declared there or is not in
+    /// effect yet. A content goes when all its blocks are among them. Without a stake, `None`.
+    #[must_use]
+    pub fn declared(self, declared: Option<LeafRanges>) -> Self {
+        Self { declared, ..self }
     }
 }
 

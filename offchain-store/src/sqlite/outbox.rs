@@ -7,6 +7,7 @@
 //!
 //! A row of the outbox is never deleted and its bytes never change: it is the proof that a fee was, or was not, paid.
 
+pub mod declaring;
 pub mod ids;
 pub mod rows;
 #[cfg(test)]

@@ -45,6 +45,7 @@ CREATE TABLE told_forgotten (leaf_index INTEGER PRIMARY KEY, audit INTEGER NOT N
 CREATE TABLE told_pins (leaf_index INTEGER PRIMARY KEY, until_ms INTEGER, audit INTEGER NOT NULL) STRICT;
 CREATE TABLE chosen (leaf_index INTEGER PRIMARY KEY) STRICT;
 CREATE TABLE pinned (hash BLOB PRIMARY KEY, leaf_index INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE noted_leaves (leaf_index INTEGER PRIMARY KEY) STRICT;
 CREATE TABLE held_payloads (number INTEGER PRIMARY KEY, hash BLOB NOT NULL) STRICT;
 CREATE TABLE named_payloads (number INTEGER PRIMARY KEY, hash BLOB NOT NULL) STRICT;
 ";
@@ -244,6 +245,17 @@ impl Scratch {
         Ok(found == Some(false))
     }
 
+    /// Notes a leaf.
+    pub(crate) fn note_leaf(&self, leaf_index: u64) -> Answer<bool> {
+        self.execute("INSERT OR IGNORE INTO noted_leaves (leaf_index) VALUES (?1)", [int(leaf_index)])
+    }
+
+    /// Leaves that were noted, ascending.
+    pub(crate) fn noted_leaves(&self, after: Option<u64>, limit_: usize) -> Answer<Vec<u64>> {
+        let sql = "SELECT leaf_index FROM noted_leaves WHERE leaf_index > ?1 ORDER BY leaf_index LIMIT ?2";
+        self.all(sql, (after.map_or(-1, int), limit(limit_)), |row| uint(row, 0))
+    }
+
     fn all<T>(
         &self,
         sql: &str,
@@ -317,6 +329,7 @@ fn encode(fate: Fate) -> (i64, i64) {
         Fate::HeldByPin(leaf_index) => (3, int(leaf_index)),
         Fate::Waits { until_ms } => (4, int(until_ms)),
         Fate::PartOfAnother => (5, 0),
+        Fate::Undeclared(leaf_index) => (6, int(leaf_index)),
     }
 }
 
@@ -328,6 +341,7 @@ fn fate_of_row(row: &Row<'_>, column: usize) -> rusqlite::Result<Fate> {
         2 => Fate::HeldByListing(argument),
         3 => Fate::HeldByPin(argument),
         4 => Fate::Waits { until_ms: argument },
+        6 => Fate::Undeclared(argument),
         // Nothing else is written.
         _ => Fate::PartOfAnother,
     })

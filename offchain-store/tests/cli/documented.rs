@@ -10,7 +10,8 @@ use std::{
 };
 
 /// Commands that only a chain answers; the tests with a node look at what they print.
-const OF_A_CHAIN: [&str; 5] = ["dag create", "dag succeed", "dag show", "anchor", "record"];
+const OF_A_CHAIN: [&str; 6] =
+    ["dag create", "dag succeed", "dag show", "anchor", "record", "forget of contents of a staked DAG"];
 
 /// What a service prints when it listens.
 fn first_line_of_a_service(shop: &Shop) -> Value {

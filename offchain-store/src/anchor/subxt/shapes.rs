@@ -2,7 +2,7 @@
 //! order and width decides how they are encoded. A later runtime may add fields to an answer.
 
 use crate::{
-    anchor::client::{AccountState, Balance, ChainDag, ChainHead, ChainRecord},
+    anchor::client::{AccountState, Balance, ChainDag, ChainHead, ChainRecord, ChainStake, DeclaredRange},
     sqlite::outbox::ids::AccountId,
 };
 use pakit_primitives::{
@@ -10,6 +10,7 @@ use pakit_primitives::{
     chain::{AnchoredHead, DagInfo, DepositSubject, Succession},
     hasher::Digest,
 };
+use std::ops::RangeInclusive;
 use subxt::{
     ext::{scale_decode::DecodeAsType, scale_encode::EncodeAsType},
     utils::AccountId32,
@@ -113,6 +114,20 @@ impl RecordProofCall {
 
 #[derive(EncodeAsType)]
 #[encode_as_type(crate_path = "subxt::ext::scale_encode")]
+pub(super) struct DeclareRemovedCall {
+    dag: u32,
+    first: u64,
+    last: u64,
+}
+
+impl DeclareRemovedCall {
+    pub(super) fn new(dag: u32, leaves: &RangeInclusive<u64>) -> Self {
+        Self { dag, first: *leaves.start(), last: *leaves.end() }
+    }
+}
+
+#[derive(EncodeAsType)]
+#[encode_as_type(crate_path = "subxt::ext::scale_encode")]
 pub(super) enum SubjectIn {
     Dag { operators: u32 },
     Record,
@@ -176,6 +191,35 @@ impl AnchoredHeadOut {
             slices: self.slices,
             block_number: self.block_number,
         }
+    }
+}
+
+#[derive(DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+pub(super) struct StakeOut {
+    amount: Balance,
+    frozen: Option<(HeadShape, u64, u64)>,
+    ranges: u32,
+}
+
+impl StakeOut {
+    pub(super) fn into_stake(self) -> ChainStake {
+        let frozen_at = self.frozen.map(|(_, _, frozen_at)| frozen_at);
+        ChainStake { amount: self.amount, frozen_at, ranges: self.ranges }
+    }
+}
+
+#[derive(DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+pub(super) struct RemovedRangeOut {
+    first: u64,
+    last: u64,
+    effective_at: u64,
+}
+
+impl RemovedRangeOut {
+    pub(super) fn into_range(self) -> DeclaredRange {
+        DeclaredRange { leaves: self.first..=self.last, effective_at: self.effective_at }
     }
 }
 

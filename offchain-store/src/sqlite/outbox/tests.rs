@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use super::*;
+use super::{declaring::Declaring, *};
 use crate::{
     bulk::{BulkBackend, Note, NoteKind},
     sqlite::{Access, Options, SqliteBackend, bulk},
@@ -197,6 +197,51 @@ fn anchored_sizes_count_best_and_finalized_blocks_and_no_failed_call() {
     assert_eq!(outbox.anchored_sizes().unwrap(), (15, 15));
     assert_eq!(outbox.highest_settled(&CHAIN).unwrap(), Some(at(42)));
     assert_eq!(outbox.current_binding().unwrap().unwrap().url, "ws://localhost:1");
+}
+
+fn declaring(first: u64, nonce: u64) -> Declaring {
+    Declaring { chain: CHAIN, dag: 3, leaves: first..=first + 4, signed: signed(nonce) }
+}
+
+#[test]
+fn what_is_being_declared_is_there_after_the_process_ended_and_gone_once_it_is_settled() {
+    let (place, outbox) = repository();
+    assert!(outbox.declaring().unwrap().is_empty());
+    let two = [declaring(2, 0), declaring(9, 1)];
+    outbox.set_declaring(&two).unwrap();
+    drop(outbox);
+    let outbox = Outbox::open(&place.dir).unwrap();
+    assert_eq!(outbox.declaring().unwrap(), two);
+    outbox.set_declaring(&two[1..]).unwrap();
+    assert_eq!(Outbox::open_to_read(&place.dir).unwrap().declaring().unwrap(), two[1..]);
+    outbox.set_declaring(&[]).unwrap();
+    assert!(outbox.declaring().unwrap().is_empty());
+}
+
+#[test]
+fn what_is_being_declared_has_the_bytes_it_always_had() {
+    let (place, outbox) = repository();
+    let one = declaring(2, 5);
+    outbox.set_declaring(std::slice::from_ref(&one)).unwrap();
+    let store = SqliteBackend::open(&place.dir, Access::Write, &Options::default()).unwrap();
+    let value = crate::backend::DagBackend::setting(&store, "declaring").unwrap().unwrap();
+    let mut expected = vec![1, 4];
+    expected.extend([0xc0; 32]);
+    expected.extend([3, 0, 0, 0]);
+    expected.extend([2u64, 6].map(u64::to_le_bytes).concat());
+    // 308 bytes, compact: the number times four and one.
+    expected.extend([0xd1, 0x04]);
+    expected.extend(&one.signed.bytes);
+    expected.extend(one.signed.hash.as_bytes());
+    expected.extend([1; 32]);
+    expected.extend([5u64, 40].map(u64::to_le_bytes).concat());
+    expected.extend([2; 32]);
+    expected.extend(64u64.to_le_bytes());
+    assert_eq!(value, expected);
+    for bad in [&value[..value.len() - 1], &[&value[..], &[0]].concat(), &[&[2], &value[1..]].concat(), &[1]] {
+        crate::backend::DagBackend::set_setting(&store, "declaring", bad).unwrap();
+        assert!(matches!(outbox.declaring(), Err(OutboxError::Damaged(_))), "{bad:?}");
+    }
 }
 
 #[test]
