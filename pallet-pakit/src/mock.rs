@@ -148,18 +148,33 @@ where
     fn create_extension() {}
 }
 
+/// Ends the block: what was done in it is counted.
+pub(crate) fn end_block() {
+    Pakit::on_idle(System::block_number(), Weight::MAX);
+}
+
+/// Begins the next block.
+pub(crate) fn begin_block() {
+    let now = System::block_number() + 1;
+    System::set_block_consumed_resources(Weight::zero(), 0);
+    System::set_block_number(now);
+    Pakit::on_initialize(now);
+}
+
 /// Ends the block and begins the next one.
 pub(crate) fn next_block() {
-    let now = System::block_number();
-    Pakit::on_idle(now, Weight::MAX);
-    System::set_block_consumed_resources(Weight::zero(), 0);
-    System::set_block_number(now + 1);
-    Pakit::on_initialize(now + 1);
+    end_block();
+    begin_block();
+}
+
+/// Leaves no room in the block for an answer.
+pub(crate) fn fill_block() {
+    System::set_block_consumed_resources(Weight::zero(), u32::MAX as usize);
 }
 
 /// Ends a block that has no room left for an answer, and begins the next one.
 pub(crate) fn next_block_after_a_full_one() {
-    System::set_block_consumed_resources(Weight::zero(), u32::MAX as usize);
+    fill_block();
     next_block();
 }
 

@@ -14,9 +14,9 @@ use sp_runtime::{
     traits::AtLeast32BitUnsigned,
 };
 
-/// After so many blocks an answer is sent again, if the challenge is still open: the one before was lost, or stands on a fork
-/// that is no more. Shorter than an answer's life in a pool, which takes it once.
-pub(super) const RESEND_BLOCKS: u32 = 5;
+/// After so many blocks at most an answer is sent again, if the challenge is still open: the one before was lost, or stands on
+/// a fork that is no more. Shorter than an answer's life in a pool, which takes it once.
+const RESEND_BLOCKS: u32 = 5;
 /// After so many blocks it is told again that an archive is not anchored.
 const REMIND_BLOCKS: u32 = 100;
 
@@ -60,7 +60,8 @@ impl<BlockNumber: AtLeast32BitUnsigned + Copy + Encode + Decode> SentAnswers<Blo
     /// Whether to send an answer: none was sent, or it is a while ago.
     pub(super) fn is_due(&self, open: &OpenChallenge<BlockNumber>, now: BlockNumber) -> bool {
         let sent = self.sent.iter().find(|sent| sent.is_for(open));
-        sent.is_none_or(|sent| now < sent.at || now.saturating_sub(sent.at) >= RESEND_BLOCKS.into())
+        let wait = resend_after(open.blocks_left).into();
+        sent.is_none_or(|sent| now < sent.at || now.saturating_sub(sent.at) >= wait)
     }
 
     /// Whether one was sent at all.
@@ -77,6 +78,12 @@ impl<BlockNumber: AtLeast32BitUnsigned + Copy + Encode + Decode> SentAnswers<Blo
             StorageValueRef::persistent(&self.key).set(&self.sent);
         }
     }
+}
+
+/// Blocks after which an answer is sent again: half of those that are left at most, so that a pool that was lost costs a part of
+/// the time and never all of it, however short the deadline is.
+fn resend_after(blocks_left: u64) -> u32 {
+    u32::try_from(blocks_left / 2).unwrap_or(RESEND_BLOCKS).clamp(1, RESEND_BLOCKS)
 }
 
 impl<BlockNumber> Sent<BlockNumber> {

@@ -6,18 +6,22 @@ use sp_io::hashing::blake2_128;
 use sp_runtime::TransactionOutcome;
 
 /// Blocks of 6 seconds in a day.
-const DAY: u64 = 14_400;
+pub(super) const DAY: u64 = 14_400;
 
 /// A number below `below` that looks random and is always the same.
-fn chance(what: &str, at: u64, below: u64) -> u64 {
+pub(super) fn chance(what: &str, at: u64, below: u64) -> u64 {
     use codec::Encode;
     let digest = blake2_128(&(what, at).encode());
     digest.iter().fold(0, |number, byte| (number * 256 + u64::from(*byte)) % below)
 }
 
-/// A block, one in three of them full, some in long runs.
+/// One in three blocks is full, some in long runs.
+pub(super) fn is_full(at: u64) -> bool {
+    chance("full", at, 3) == 0 || chance("run of full blocks", at / 40, 10) == 0
+}
+
 fn some_block(at: u64) {
-    if chance("full", at, 3) == 0 || chance("run of full blocks", at / 40, 10) == 0 {
+    if is_full(at) {
         next_block_after_a_full_one();
     } else {
         next_block();

@@ -10,18 +10,15 @@ use codec::{Decode, DecodeAll, Encode};
 use frame_support::traits::Hooks;
 use pakit_primitives::possession::OpenChallenge;
 use sp_core::offchain::{
-    OffchainDbExt, OffchainWorkerExt, StorageKind, Timestamp, TransactionPoolExt,
-    testing::{TestOffchainExt, TestTransactionPoolExt},
+    OffchainDbExt, OffchainWorkerExt, StorageKind, Timestamp, TransactionPoolExt, testing::TestOffchainExt,
 };
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, atomic::Ordering},
 };
 use wire::{Network, Pool, Reply, Wire, says};
 
+mod restarts;
 mod wire;
 
 /// The parts of a path: of a challenge, size and position.
@@ -65,26 +62,22 @@ fn answer_of(keeper: &Keeper, size: u64, position: u64) -> AnswerParts {
 struct Node {
     network: Arc<Mutex<Network>>,
     node: TestOffchainExt,
-    /// What was sent to its pool since the last look.
-    pool: Box<dyn Fn() -> Vec<Vec<u8>>>,
-    is_pool_closed: Arc<AtomicBool>,
+    pool: Pool,
 }
 
 fn with_node(test: impl FnOnce(&Node)) {
     let keeper = Keeper::new();
     let network = Network { keeper, companion: Box::new(helpful), asked: Vec::new(), replies: BTreeMap::new() };
     let (node, network) = (TestOffchainExt::default(), Arc::new(Mutex::new(network)));
-    let (pool, state) = TestTransactionPoolExt::new();
-    let pool_state = move || std::mem::take(&mut state.write().transactions);
+    let pool = Pool::default();
     let mut ext = new_test_ext();
     ext.register_extension(OffchainDbExt::new(node.clone()));
     ext.register_extension(OffchainWorkerExt::new(Wire { node: node.clone(), network: network.clone() }));
-    let is_closed = Arc::new(AtomicBool::new(false));
-    ext.register_extension(TransactionPoolExt::new(Pool { pool, is_closed: is_closed.clone() }));
+    ext.register_extension(TransactionPoolExt::new(pool.clone()));
     ext.execute_with(|| {
         let _staked = Keeper::new().staked(1_000);
         assert_eq!(draw(DAG).len(), 4);
-        test(&Node { network, node, pool: Box::new(pool_state), is_pool_closed: is_closed });
+        test(&Node { network, node, pool });
         Pakit::do_try_state().unwrap();
     });
 }
@@ -121,18 +114,20 @@ impl Node {
         failures
     }
 
-    /// Answers in the pool since the last look.
+    /// Answers in the pool, which is empty afterwards.
     fn sent(&self) -> Vec<Response> {
-        let response = |bytes: Vec<u8>| {
-            let extrinsic = Extrinsic::decode_all(&mut &bytes[..]).unwrap();
-            match extrinsic.function {
-                RuntimeCall::Pakit(Call::respond { dag, challenge, header, inclusion, answer }) => {
-                    Response { dag, challenge, header, inclusion, answer }
-                }
-                other => panic!("{other:?}"),
-            }
-        };
-        (self.pool)().into_iter().map(response).collect()
+        let sent = std::mem::take(&mut *self.pool.waiting.lock().unwrap());
+        sent.iter().map(|bytes| response_of(bytes)).collect()
+    }
+}
+
+/// The answer in an extrinsic.
+fn response_of(mut extrinsic: &[u8]) -> Response {
+    match Extrinsic::decode_all(&mut extrinsic).unwrap().function {
+        RuntimeCall::Pakit(Call::respond { dag, challenge, header, inclusion, answer }) => {
+            Response { dag, challenge, header, inclusion, answer }
+        }
+        other => panic!("{other:?}"),
     }
 }
 
@@ -208,20 +203,41 @@ fn an_answer_that_was_lost_is_sent_again_some_blocks_later() {
 }
 
 #[test]
+fn the_nearer_the_deadline_the_sooner_a_lost_answer_is_sent_again() {
+    with_node(|node| {
+        node.configure();
+        let mut sent = Vec::new();
+        for blocks_left in (1..=6).rev() {
+            assert!(Pakit::open_challenges(DAG).iter().all(|open| open.blocks_left == blocks_left));
+            assert_eq!(node.work(), vec![]);
+            sent = node.sent();
+            assert_eq!(sent.len(), if blocks_left == 5 { 0 } else { 4 }, "with {blocks_left} blocks left");
+            if blocks_left > 1 {
+                next_block();
+            }
+        }
+        // The last ones are in time.
+        for response in sent {
+            assert_ok!(response.send());
+        }
+    });
+}
+
+#[test]
 fn what_the_pool_does_not_take_is_tried_again_at_once_and_what_it_has_already_is_not() {
     with_node(|node| {
         node.configure();
         Stakes::<Test>::mutate(DAG, |stake| drawn_of(stake.as_mut().unwrap()).due += 100);
-        node.is_pool_closed.store(true, Ordering::SeqCst);
+        node.pool.is_closed.store(true, Ordering::SeqCst);
         for _ in 0..3 {
             let failures = node.work();
             assert!(failures.iter().all(|(_, failure)| matches!(failure, Failure::NotPooled(_))), "{failures:?}");
             assert_eq!(failures.len(), 4);
             next_block();
         }
-        node.is_pool_closed.store(false, Ordering::SeqCst);
+        node.pool.is_closed.store(false, Ordering::SeqCst);
         assert_eq!((node.work(), node.sent().len()), (vec![], 4));
-        node.is_pool_closed.store(true, Ordering::SeqCst);
+        node.pool.is_closed.store(true, Ordering::SeqCst);
         node.asked();
         for blocks in 1..=11 {
             next_block();

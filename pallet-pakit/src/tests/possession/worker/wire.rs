@@ -6,7 +6,7 @@ use sp_core::{
     OpaquePeerId,
     offchain::{
         Externalities, HttpError, HttpRequestId, HttpRequestStatus, OpaqueNetworkState, Timestamp, TransactionPool,
-        testing::{TestOffchainExt, TestTransactionPoolExt},
+        testing::TestOffchainExt,
     },
 };
 use std::{
@@ -142,17 +142,20 @@ impl Externalities for Wire {
     }
 }
 
-/// A pool that can be told to take nothing.
+/// A pool that takes the same bytes once, and can be told to take nothing.
+#[derive(Clone, Default)]
 pub(super) struct Pool {
-    pub(super) pool: TestTransactionPoolExt,
+    pub(super) waiting: Arc<Mutex<Vec<Vec<u8>>>>,
     pub(super) is_closed: Arc<AtomicBool>,
 }
 
 impl TransactionPool for Pool {
     fn submit_transaction(&mut self, extrinsic: Vec<u8>) -> Result<(), ()> {
-        if self.is_closed.load(Ordering::SeqCst) {
+        let mut waiting = self.waiting.lock().unwrap();
+        if self.is_closed.load(Ordering::SeqCst) || waiting.contains(&extrinsic) {
             return Err(());
         }
-        self.pool.submit_transaction(extrinsic)
+        waiting.push(extrinsic);
+        Ok(())
     }
 }
