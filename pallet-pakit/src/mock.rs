@@ -76,6 +76,8 @@ parameter_types! {
     pub static SeedKnownSince: u64 = 1;
     /// What it is.
     pub static Seed: u64 = 0;
+    /// What is added to a stake when a round has ended.
+    pub static TopUp: u64 = 0;
     /// Rounds that ended: the DAG, the staker, and how.
     pub static Outcomes: Vec<(u32, AccountId, RoundOutcome<u64>)> = Vec::new();
 }
@@ -89,12 +91,15 @@ impl Randomness<H256, u64> for TestRandomness {
     }
 }
 
-/// Remembers what it is told.
+/// Remembers what it is told, and adds to the stake of the round if it is to: a runtime may act on the state that it is told of.
 pub struct Witness;
 
 impl OnChallengeOutcome<AccountId, u64> for Witness {
     fn on_challenge_outcome(dag: u32, staker: &AccountId, outcome: &RoundOutcome<u64>) {
         Outcomes::mutate(|outcomes| outcomes.push((dag, *staker, *outcome)));
+        if TopUp::get() > 0 {
+            Pakit::stake(RuntimeOrigin::signed(*staker), dag, TopUp::get()).unwrap();
+        }
     }
 
     fn weight() -> Weight {

@@ -149,7 +149,7 @@ pub struct RoundOutcome<Balance> {
 /// Is told how each round ended, so that a runtime can pay operators, rank them or close their accounts.
 pub trait OnChallengeOutcome<AccountId, Balance> {
     /// A round of the DAG has ended, for which `staker` answers. Called within a hook or an extrinsic that must not fail: it
-    /// does what it can, and does not panic.
+    /// does what it can, and does not panic. All of the round is stored by then, so that it may call the pallet.
     fn on_challenge_outcome(dag: DagId, staker: &AccountId, outcome: &RoundOutcome<Balance>);
 
     /// What one call weighs at most.

@@ -109,9 +109,11 @@ impl<T: Config> Pallet<T> {
         Self::deposit_event(Event::ChallengeAnswered { dag, challenge, position, leaf_index, declared });
         if complete {
             stake.round = None;
+        }
+        Stakes::<T>::insert(dag, &stake);
+        if complete {
             Self::tell_outcome(dag, &stake, RoundOutcome { answered: count, missed: 0, slashed: Zero::zero() });
         }
-        Stakes::<T>::insert(dag, stake);
         Ok(())
     }
 

@@ -52,7 +52,7 @@ impl<T: Config> Pallet<T> {
 
     /// Does what is due for a DAG, one step; gives its weight.
     pub(crate) fn visit(dag: DagId, now: BlockNumberFor<T>, clock: u64) -> Weight {
-        let Some(mut stake) = Stakes::<T>::get(dag) else { return T::WeightInfo::visit_idle() };
+        let Some(stake) = Stakes::<T>::get(dag) else { return T::WeightInfo::visit_idle() };
         match &stake.round {
             None if stake.is_challenged(now) && stake.next_round_at <= now => {
                 Self::freeze(dag, stake, now);
@@ -63,8 +63,7 @@ impl<T: Config> Pallet<T> {
                 T::WeightInfo::visit_draw()
             }
             Some(Round { drawn: Some(drawn), .. }) if drawn.due <= clock => {
-                Self::settle_missed(dag, &mut stake, None);
-                Stakes::<T>::insert(dag, stake);
+                Self::settle_missed(dag, stake, None);
                 T::WeightInfo::visit_miss().saturating_add(T::OnChallengeOutcome::weight())
             }
             _ => T::WeightInfo::visit_idle(),
@@ -121,22 +120,22 @@ impl<T: Config> Pallet<T> {
 
     /// Anyone may settle a missed deadline before the hook comes by, and has the reporter's part for it.
     pub(crate) fn report_missed(by: &AccountIdOf<T>, dag: DagId) -> DispatchResult {
-        let mut stake = Stakes::<T>::get(dag).ok_or(Error::<T>::NotStaked)?;
+        let stake = Stakes::<T>::get(dag).ok_or(Error::<T>::NotStaked)?;
         let drawn = stake.round.as_ref().and_then(|round| round.drawn.as_ref()).ok_or(Error::<T>::UnknownChallenge)?;
         ensure!(drawn.due <= BlocksWithRoom::<T>::get(), Error::<T>::DeadlineNotOver);
-        Self::settle_missed(dag, &mut stake, Some(by));
-        Stakes::<T>::insert(dag, stake);
+        Self::settle_missed(dag, stake, Some(by));
         Ok(())
     }
 
     /// Ends a round whose deadline is over. Each challenge that nobody answered costs its share of the stake.
-    fn settle_missed(dag: DagId, stake: &mut Stake<T>, reporter: Option<&AccountIdOf<T>>) {
+    fn settle_missed(dag: DagId, mut stake: Stake<T>, reporter: Option<&AccountIdOf<T>>) {
         let Some(drawn) = stake.round.take().and_then(|round| round.drawn) else { return };
         let missed: Vec<_> = drawn.open().map(|(challenge, _)| challenge).collect();
         // At most 16.
         let count = missed.len() as u32;
-        let Slashed { slashed, rewarded } = Self::slash(stake, T::MissSlash::get(), count, reporter);
+        let Slashed { slashed, rewarded } = Self::slash(&mut stake, T::MissSlash::get(), count, reporter);
         stake.tally.missed = stake.tally.missed.saturating_add(count.into());
+        Stakes::<T>::insert(dag, &stake);
         Self::deposit_event(Event::ChallengeMissed {
             dag,
             challenges: PerChallenge::truncate_from(missed),
@@ -145,9 +144,10 @@ impl<T: Config> Pallet<T> {
             reporter: reporter.cloned(),
         });
         let answered = (drawn.draws.len() as u32).saturating_sub(count);
-        Self::tell_outcome(dag, stake, RoundOutcome { answered, missed: count, slashed });
+        Self::tell_outcome(dag, &stake, RoundOutcome { answered, missed: count, slashed });
     }
 
+    /// To be called when all is stored: whoever is told may look at the stake, and act on it.
     pub(crate) fn tell_outcome(dag: DagId, stake: &Stake<T>, outcome: RoundOutcome<BalanceOf<T>>) {
         T::OnChallengeOutcome::on_challenge_outcome(dag, &stake.staker, &outcome);
     }

@@ -47,6 +47,24 @@ fn every_slice_of_every_shape_answers_its_challenge() {
 }
 
 #[test]
+fn a_runtime_that_is_told_how_a_round_ended_can_act_on_the_stake() {
+    run(|| {
+        TopUp::set(500);
+        let keeper = Keeper::new().staked(1_000);
+        draw(DAG);
+        keeper.answer_all(DAG);
+        assert_eq!((Pakit::stake_behind(DAG).unwrap().amount, staked(OWNER)), (1_500, 1_500));
+        draw(DAG);
+        for _ in 0..10 {
+            next_block();
+        }
+        // A tenth for each of four.
+        assert_eq!(missed().unwrap().1, 600);
+        assert_eq!((Pakit::stake_behind(DAG).unwrap().amount, staked(OWNER)), (1_400, 1_400));
+    });
+}
+
+#[test]
 fn rounds_follow_each_other_by_the_period() {
     run(|| {
         let keeper = Keeper::new().staked(1_000);
