@@ -4,7 +4,12 @@
 use frame_system::offchain::{CreateAuthorizedTransaction, CreateTransaction, CreateTransactionBase};
 use sp_runtime::generic::Era;
 
-use crate::{Runtime, RuntimeCall, TxExtension, UncheckedExtrinsic};
+use crate::{BlockNumber, Runtime, RuntimeCall, System, TxExtension, UncheckedExtrinsic};
+
+/// Blocks for which such a transaction is valid, from its birth on.
+const ERA_BLOCKS: u64 = 64;
+/// Blocks before the present one at which it is born: a branch that is shorter by fewer has its birth too.
+const BORN_BEFORE: BlockNumber = 16;
 
 impl<Call> CreateTransactionBase<Call> for Runtime
 where
@@ -30,14 +35,18 @@ where
     RuntimeCall: From<Call>,
 {
     /// Nobody signs and nobody pays: `AuthorizeCall` lets in what the call's own check lets in.
+    ///
+    /// Mortal, so that the same call is another transaction after each block. A pool that let one go because it waited for long (full
+    /// blocks do that) takes the very same bytes no more for half an hour, and another transaction at once.
     fn create_extension() -> TxExtension {
+        let birth = System::block_number().saturating_sub(BORN_BEFORE);
         (
             frame_system::AuthorizeCall::new(),
             frame_system::CheckNonZeroSender::new(),
             frame_system::CheckSpecVersion::new(),
             frame_system::CheckTxVersion::new(),
             frame_system::CheckGenesis::new(),
-            frame_system::CheckMortality::from(Era::Immortal),
+            frame_system::CheckMortality::from(Era::mortal(ERA_BLOCKS, birth.into())),
             frame_system::CheckNonce::from(0),
             frame_system::CheckWeight::new(),
             pallet_transaction_payment::ChargeTransactionPayment::from(0),

@@ -152,6 +152,26 @@ fn wrong_answers_do_not_get_into_the_pool_or_a_block() {
     });
 }
 
+/// What a pool has dropped it knows by its bytes.
+#[test]
+fn an_answer_that_is_sent_again_is_another_transaction_and_valid_on_a_shorter_branch_too() {
+    with_challenges(|mut author, open| {
+        let (first, parent) = (answer(&open[0], CONTENT), author.parent);
+        let later = with_transaction(|| {
+            for _ in 0..3 {
+                author.block(Vec::new());
+            }
+            TransactionOutcome::Rollback(Ok::<_, DispatchError>(answer(&open[0], CONTENT)))
+        })
+        .unwrap();
+        author.parent = parent;
+        assert_ne!(first.encode(), later.encode());
+        for extrinsic in [first, later] {
+            assert!(author.pool(extrinsic).is_ok());
+        }
+    });
+}
+
 #[test]
 fn empty_blocks_count_against_the_deadline_and_a_miss_is_slashed() {
     with_challenges(|mut author, open| {
