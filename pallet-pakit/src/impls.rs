@@ -22,8 +22,8 @@ use sp_runtime::{
     traits::{Saturating, Zero},
 };
 
-/// Puts SHA-256, of which every log proof consists, under the node's native code. BLAKE3 has no host function; it is not
-/// needed by any call.
+/// Puts SHA-256, of which every log proof consists, under the node's native code. BLAKE3, which answers to challenges need, has no
+/// host function and runs in the runtime's own code.
 pub struct HostHasher;
 
 impl Hasher for HostHasher {

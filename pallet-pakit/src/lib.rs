@@ -73,6 +73,10 @@
 //! pallet's and writes three, whatever came before: removing the head that is no longer kept needs no read. Hooks take up at
 //! most [`Config::DagsPerBlock`] staked DAGs in a block, however many are due.
 //!
+//! ## Upgrades
+//!
+//! A runtime that had the pallet in an earlier version names the migrations in between: [`migrations`].
+//!
 //! ## Off-chain worker
 //!
 //! With [`Config::OffchainWorker`] set to [`AnswerChallenges`], a node whose operator says so answers challenges by itself:
@@ -87,6 +91,7 @@ mod benchmarking;
 mod fraud;
 mod impls;
 mod limits;
+pub mod migrations;
 #[cfg(test)]
 mod mock;
 pub mod offchain;
@@ -141,8 +146,8 @@ pub mod pallet {
     };
     use sp_runtime::Perbill;
 
-    /// The in-code storage version.
-    pub const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
+    /// The in-code storage version: [`migrations`] tells what became of those before it.
+    pub const STORAGE_VERSION: StorageVersion = StorageVersion::new(2);
 
     #[pallet::pallet]
     #[pallet::storage_version(STORAGE_VERSION)]
@@ -785,6 +790,10 @@ pub mod pallet {
 
         fn offchain_worker(now: BlockNumberFor<T>) {
             T::OffchainWorker::run(now);
+        }
+
+        fn on_runtime_upgrade() -> Weight {
+            migrations::tell_of_other_version::<T>()
         }
 
         fn integrity_test() {

@@ -6,7 +6,7 @@ use crate::{self as pallet_pakit, AnswerChallenges, OnChallengeOutcome, possessi
 use codec::Encode;
 use frame_support::{
     derive_impl, parameter_types,
-    traits::{Hooks, Randomness},
+    traits::{Hooks, OnGenesis, Randomness},
     weights::Weight,
 };
 use frame_system::offchain::{CreateAuthorizedTransaction, CreateTransaction, CreateTransactionBase};
@@ -198,6 +198,10 @@ pub(crate) fn new_test_ext() -> sp_io::TestExternalities {
     .assimilate_storage(&mut storage)
     .unwrap();
     let mut ext = sp_io::TestExternalities::new(storage);
-    ext.execute_with(|| System::set_block_number(1));
+    ext.execute_with(|| {
+        // As the genesis of a whole runtime does: storage versions are written.
+        AllPalletsWithSystem::on_genesis();
+        System::set_block_number(1);
+    });
     ext
 }

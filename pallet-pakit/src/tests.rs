@@ -10,6 +10,7 @@ mod fraud;
 mod frozen;
 mod limits;
 mod lineage;
+mod migrations;
 mod operators;
 mod ownership;
 mod possession;

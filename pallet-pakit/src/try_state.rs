@@ -3,6 +3,7 @@
 use crate::{
     AnchoredHeads, Config, Dag, Dags, Faults, HoldReason, NextChallenge, NextDagId, Pallet, PendingTransfers, Records,
     RemovedCount, RemovedRanges, Stake, Stakes,
+    migrations::other_version,
     possession::{Drawn, Round},
     types::{AccountIdOf, BalanceOf, RecordOf},
 };
@@ -19,8 +20,14 @@ use sp_runtime::{TryRuntimeError, traits::Saturating};
 type Checked = Result<(), TryRuntimeError>;
 
 impl<T: Config> Pallet<T> {
-    /// Checks every storage item, and the holds behind the deposits.
+    /// Checks that the state is of the code's version, every storage item, and the holds behind the deposits.
     pub(crate) fn do_try_state() -> Checked {
+        ensure!(other_version::<T>().is_none(), "the state is of another storage version than the code");
+        Self::check_items()
+    }
+
+    /// Checks every storage item, whatever the version says.
+    pub(crate) fn check_items() -> Checked {
         Self::check_numbers()?;
         Self::check_anchored_heads_have_dags()?;
         for (dag, stored) in Dags::<T>::iter() {

@@ -55,6 +55,8 @@ impl frame_system::Config for Runtime {
     type Hash = Hash;
     type Nonce = Nonce;
     type SS58Prefix = frame_support::traits::ConstU16<{ SS58_PREFIX }>;
+    // For chains that began when the pallet was of an earlier version.
+    type SingleBlockMigrations = pallet_pakit::migrations::FromV1ToV2<Runtime>;
     type SystemWeightInfo = frame_system::weights::SubstrateWeight<Runtime>;
     type Version = Version;
 }

@@ -4,7 +4,7 @@ use codec::{Decode, Encode};
 use frame_metadata::{RuntimeMetadata, RuntimeMetadataPrefixed};
 use frame_support::{
     dispatch::GetDispatchInfo,
-    traits::{Get, PalletInfoAccess, fungible::Inspect},
+    traits::{Get, GetStorageVersion, PalletInfoAccess, StorageVersion, fungible::Inspect},
 };
 use sp_api::runtime_decl_for_metadata::MetadataV2;
 use sp_core::OpaqueMetadata;
@@ -14,7 +14,7 @@ use sp_keyring::Sr25519Keyring;
 use sp_runtime::traits::TransactionExtension;
 
 use crate::{
-    Balances, EXISTENTIAL_DEPOSIT, Multisig, Pakit, Proxy, Runtime, RuntimeCall, Sudo, System, Timestamp,
+    Balances, EXISTENTIAL_DEPOSIT, Executive, Multisig, Pakit, Proxy, Runtime, RuntimeCall, Sudo, System, Timestamp,
     TransactionPayment, TxExtension, UNIT, Utility, genesis_presets,
 };
 
@@ -146,6 +146,16 @@ fn transaction_extensions_stand_in_the_order_that_clients_encode() {
             "WeightReclaim",
         ]
     );
+}
+
+#[test]
+fn a_chain_of_an_earlier_storage_version_is_brought_up_to_date_by_the_upgrade() {
+    chain_of("development").execute_with(|| {
+        assert_eq!(Pakit::on_chain_storage_version(), Pakit::in_code_storage_version());
+        StorageVersion::new(1).put::<Pakit>();
+        Executive::execute_on_runtime_upgrade();
+        assert_eq!(Pakit::on_chain_storage_version(), Pakit::in_code_storage_version());
+    });
 }
 
 /// Frozen: the index is the first byte of every call of the pallet.

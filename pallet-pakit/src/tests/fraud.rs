@@ -23,7 +23,7 @@ fn anchored_with(edit: impl FnOnce(&mut Header)) -> Archive {
     archive
 }
 
-fn slices(archive: &Archive, index: u64) -> EvidenceOf {
+pub(super) fn slices(archive: &Archive, index: u64) -> EvidenceOf {
     Evidence::WrongSlicesBefore {
         before: archive.header(index - 1),
         before_inclusion: archive.inclusion(index - 1, 9),

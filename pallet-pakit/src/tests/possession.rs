@@ -158,7 +158,7 @@ impl Response {
 }
 
 /// Blocks go by until challenges of the DAG are drawn, from new randomness.
-fn draw(dag: u32) -> Vec<OpenChallengeOf<Test>> {
+pub(super) fn draw(dag: u32) -> Vec<OpenChallengeOf<Test>> {
     for _ in 0..200 {
         next_block();
         renew_seed();

@@ -7,6 +7,7 @@ use crate::{
     types::{RecordOf, RemovedRangeOf},
 };
 use frame_support::traits::{
+    StorageVersion,
     fungible::MutateHold,
     tokens::{Fortitude::Force, Precision::Exact},
 };
@@ -342,5 +343,14 @@ fn try_state_detects_deposits_that_are_not_held() {
             assert_ok!(Balances::burn_held(&reason.into(), &who, 1, Exact, Force));
         });
         detects(MESSAGE, |_| Balances::hold(&reason.into(), &who, 1).unwrap());
+    }
+}
+
+#[test]
+fn try_state_detects_a_state_of_another_version() {
+    for version in [0, 1, 3] {
+        detects("the state is of another storage version than the code", |_| {
+            StorageVersion::new(version).put::<Pakit>()
+        });
     }
 }
