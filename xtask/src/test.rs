@@ -97,10 +97,18 @@ fn all(report: &mut Report) -> Result<()> {
         http::run_with(&target_folder()?.join("debug"))?;
         Ok(String::new())
     })?;
-    report.step("the pallet's tests with benchmarks and try-runtime", || {
-        tests(&mut cargo(&["test", "--locked", "--package", "pallet-pakit", "--features", CHAIN_FEATURES]))
+    report.step("the pallet's lints and tests with benchmarks and try-runtime", || {
+        tests(linted(&mut cargo(&["test", "--locked", "--package", "pallet-pakit", "--features", CHAIN_FEATURES])))
     })?;
     report.run("runtime with benchmarks and try-runtime, for Wasm", runtime_for_tools(&environment))
+}
+
+/// Has the workspace's crates compiled by the compiler that lints too, with all warnings as errors. `cargo clippy` would do the same
+/// and build the dependencies a second time, without code, which for these features nothing else asks for.
+fn linted(command: &mut Command) -> &mut Command {
+    command.env("RUSTC_WORKSPACE_WRAPPER", "clippy-driver");
+    // `-D warnings`, as cargo-clippy hands it on.
+    command.env("CLIPPY_ARGS", "-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__")
 }
 
 /// The runtime as it is inside a Wasm, without std: which needs no Wasm of its own to be built before. Its features here are
@@ -221,6 +229,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use crate::process::Scratch;
+    use std::fs;
 
     fn report(keep_going: bool) -> Report {
         Report { keep_going, rows: Vec::new() }
@@ -237,6 +247,29 @@ mod tests {
             totals.add(line);
         }
         assert_eq!(totals, Totals { passed: 9, ignored: 3 });
+    }
+
+    /// Tests of a package of one file.
+    fn linted_tests_of(source: &str) -> Result<Outcome> {
+        let package = Scratch::new()?;
+        let manifest = package.path().join("Cargo.toml");
+        fs::write(&manifest, "[package]\nname = \"linted\"\nedition = \"2024\"\n[workspace]\n")?;
+        fs::create_dir(package.path().join("src"))?;
+        fs::write(package.path().join("src/lib.rs"), source)?;
+        let mut command = process::command("cargo");
+        command.args(["test", "--offline", "--lib", "--manifest-path"]).arg(&manifest);
+        command.arg("--target-dir").arg(package.path().join("target"));
+        tests(linted(&mut command))
+    }
+
+    #[test]
+    fn linted_tests_pass_without_a_warning_and_fail_with_one() {
+        let passing = "#[test]\nfn passes() {}\n";
+        linted_tests_of(passing).unwrap();
+        // Of the compiler's, and of clippy's alone.
+        for warning in ["fn unused() {}\n", "pub fn id(of: u8) -> u8 {\n    return of;\n}\n"] {
+            assert!(linted_tests_of(&[passing, warning].concat()).is_err(), "{warning}");
+        }
     }
 
     fn tests_that_say(summary: &str) -> Result<Outcome> {
