@@ -33,6 +33,7 @@ const CALL_CREATE_DAG: u8 = 0;
 const CALL_ANCHOR: u8 = 1;
 const CALL_RECORD_PROOF: u8 = 2;
 const CALL_STAKE: u8 = 9;
+const CALL_RESPOND: u8 = 12;
 const CALL_DECLARE_REMOVED: u8 = 14;
 
 /// A call of the pallet, as far as it is looked at.
@@ -82,8 +83,14 @@ impl Node {
     /// Calls a function of the runtime at the best block.
     #[track_caller]
     pub fn runtime<T: Decode>(&self, function: &str, arguments: impl Encode) -> T {
+        self.runtime_at(None, function, arguments)
+    }
+
+    /// Calls a function of the runtime at a block; at the best one, where none is named.
+    #[track_caller]
+    pub fn runtime_at<T: Decode>(&self, block: Option<&str>, function: &str, arguments: impl Encode) -> T {
         let arguments = format!("0x{}", hex::encode(arguments.encode()));
-        let answer = self.ask("state_call", json!([function, arguments]));
+        let answer = self.ask("state_call", json!([function, arguments, block]));
         let bytes = hex::decode(answer.as_str().unwrap().trim_start_matches("0x")).unwrap();
         T::decode_all(&mut &bytes[..]).unwrap_or_else(|error| panic!("{function}: {error} in {answer}"))
     }
@@ -131,7 +138,22 @@ impl Node {
 
     /// The challenges of a DAG that wait for an answer.
     pub fn open_challenges(&self, dag: DagId) -> Vec<OpenChallenge<BlockNumber>> {
-        self.runtime("PakitApi_open_challenges", dag)
+        self.open_challenges_at(None, dag)
+    }
+
+    /// The same after a block; after the best one, where none is named.
+    pub fn open_challenges_at(&self, block: Option<&str>, dag: DagId) -> Vec<OpenChallenge<BlockNumber>> {
+        self.runtime_at(block, "PakitApi_open_challenges", dag)
+    }
+
+    /// Whether the pool has an answer for each of them.
+    pub fn has_answers_for(&self, open: &[OpenChallenge<BlockNumber>]) -> bool {
+        let pending = self.pending();
+        open.iter().all(|open| {
+            // Pallet, call and the first two arguments: bytes that stand nowhere else.
+            let call = hex::encode((PALLET_PAKIT, CALL_RESPOND, open.dag, open.challenge).encode());
+            pending.iter().any(|extrinsic| extrinsic.contains(&call))
+        })
     }
 
     /// Puts a stake of `//Alice`'s behind a DAG, and waits until it is in a block. A node that makes blocks by itself.

@@ -7,8 +7,10 @@
 //! | [`pakit`] | the program `pakit` in a folder, with a clean environment |
 //! | [`node`] | the development node: started, killed, started again in the same place, and asked over HTTP |
 //! | [`service`] | `pakit serve`: started, killed, started again in the same place, and asked over HTTP |
+//! | [`challenged`] | a staked archive with its service, and a node that answers for it |
 //! | [`chain`] | what the chain keeps and which extrinsics are in its blocks, decoded here |
 //! | [`folder`] | folders with all that a restored folder must have in common with its original |
+//! | [`http`] | one request and its answer |
 //! | [`proof`] | every change of a proof document that a reader must notice |
 //!
 //! Everything waits with a bound and panics when it is reached, with what the processes said. Ports are chosen by the
@@ -17,16 +19,18 @@
 #![allow(clippy::unwrap_used, reason = "it is part of tests: what is not as expected ends them")]
 
 pub mod chain;
+pub mod challenged;
 pub mod folder;
+pub mod http;
 pub mod node;
 pub mod pakit;
 pub mod process;
 pub mod proof;
 pub mod service;
 
-use std::{env, path::PathBuf, time::Duration};
+use std::{env, fmt, path::PathBuf, str::FromStr, time::Duration};
 
-pub use self::{node::Node, pakit::Pakit, service::Service};
+pub use self::{challenged::Challenged, node::Node, pakit::Pakit, service::Service};
 
 /// How long anything may take on a busy machine before a test says that it never happens.
 pub const PATIENCE: Duration = Duration::from_secs(180);
@@ -52,4 +56,9 @@ pub fn binary(name: &str) -> PathBuf {
         folder.display()
     );
     path
+}
+
+/// What a variable asks of a test: how much of something, or the seed of an earlier run.
+pub fn from_environment<T: FromStr<Err: fmt::Debug>>(name: &str) -> Option<T> {
+    env::var(name).ok().map(|value| value.parse().unwrap_or_else(|error| panic!("{name}: {error:?}")))
 }

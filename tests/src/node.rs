@@ -1,18 +1,17 @@
 //! The development node, and its RPC as any client may use it.
 
-use crate::{PATIENCE, POLL, binary, process::Running};
+use crate::{
+    PATIENCE, POLL, binary, http,
+    process::{Running, started_again},
+};
 use serde_json::{Value, json};
 use std::{
-    io::{Read, Write},
     net::{SocketAddr, TcpStream},
     process::Command,
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 use tempfile::TempDir;
-
-/// How long one answer may take.
-const ANSWER_MAX: Duration = Duration::from_secs(60);
 
 /// What the node says on standard output when it is ready, before its address.
 const READY: &str = "pakit-dev-node listening on ws://";
@@ -59,18 +58,23 @@ impl Node {
         }
     }
 
+    /// Whether it was started, and not killed since.
+    pub fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
     /// Starts it again on the same chain and port.
     pub fn restart(&mut self) {
         self.kill9();
-        let start = Instant::now();
-        // The port was free to be taken by anybody meanwhile, as the lock on the folder is until the kernel has cleaned up.
-        loop {
-            match launch(&self.flags, &self.folder, self.address.port()) {
-                Ok((running, _)) => return self.running = Some(running),
-                Err(said) => assert!(start.elapsed() < PATIENCE, "the node does not come back: {said}"),
-            }
-            thread::sleep(Duration::from_millis(200));
-        }
+        // The lock on the folder is held until the kernel has cleaned up.
+        let start = || launch(&self.flags, &self.folder, self.address.port());
+        self.running = Some(started_again("node", start).0);
+    }
+
+    /// Starts it again on the same chain and port, with other flags.
+    pub fn restart_as(&mut self, flags: &[&str]) {
+        self.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        self.restart();
     }
 
     /// What it has said on standard error since it was started last.
@@ -120,22 +124,15 @@ impl Node {
 
     /// The whole answer to an RPC call.
     pub fn call(&self, method: &str, parameters: Value) -> Value {
+        let body = http::body_of(self.send(method, parameters), method);
+        serde_json::from_str(&body).unwrap_or_else(|error| panic!("{method}: {error} in {body}"))
+    }
+
+    /// Sends an RPC call and does not wait for its answer.
+    pub fn send(&self, method: &str, parameters: Value) -> TcpStream {
         let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}).to_string();
-        let mut stream = TcpStream::connect_timeout(&self.address, ANSWER_MAX).unwrap();
-        stream.set_read_timeout(Some(ANSWER_MAX)).unwrap();
-        stream.set_write_timeout(Some(ANSWER_MAX)).unwrap();
-        let head = format!(
-            "POST / HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-            self.address,
-            body.len()
-        );
-        stream.write_all(head.as_bytes()).unwrap();
-        stream.write_all(body.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{method}: {answer}"));
-        assert!(head.starts_with("HTTP/1.1 200"), "{method}: {head}");
-        serde_json::from_str(body).unwrap_or_else(|error| panic!("{method}: {error} in {body}"))
+        let head = format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+        http::send(self.address, "POST /", &head, &body)
     }
 
     /// The chain's genesis hash.
@@ -186,6 +183,11 @@ impl Node {
         made.as_array().unwrap().iter().map(|hash| hash.as_str().unwrap().to_owned()).collect()
     }
 
+    /// Has a block made on the best one, and does not wait for it. Who drops the answer gives it up.
+    pub fn begin_block(&self) -> TcpStream {
+        self.send("engine_createBlock", json!([true, false, null]))
+    }
+
     /// Finalizes a block and all before it.
     pub fn finalize(&self, hash: &str) {
         assert_eq!(self.ask("engine_finalizeBlock", json!([hash, null])), json!(true));
@@ -205,22 +207,9 @@ impl Node {
 fn launch(flags: &[String], folder: &TempDir, port: u16) -> Result<(Running, SocketAddr), String> {
     let mut command = Command::new(binary("pakit-dev-node"));
     command.env_clear().args(flags).args(["--rpc-port", &port.to_string(), "--base-path"]).arg(folder.path());
-    let mut running = Running::start(command);
-    let start = Instant::now();
-    loop {
-        let said = running.stdout();
-        if let Some((line, _)) = said.split_once('\n') {
-            let address = line.strip_prefix(READY).and_then(|address| address.parse().ok());
-            return address.map(|address| (running, address)).ok_or_else(|| format!("not a line we wait for: {line}"));
-        }
-        if let Some(status) = running.ended() {
-            return Err(format!("{status}: {}", running.stderr()));
-        }
-        if start.elapsed() > PATIENCE {
-            return Err(format!("not ready after {PATIENCE:?}: {}", running.stderr()));
-        }
-        thread::sleep(POLL);
-    }
+    let (running, line) = Running::start(command).ready()?;
+    let address = line.strip_prefix(READY).and_then(|address| address.parse().ok());
+    address.map(|address| (running, address)).ok_or_else(|| format!("not a line we wait for: {line}"))
 }
 
 /// The number in a header.

@@ -119,6 +119,25 @@ impl Running {
         }
     }
 
+    /// Waits for the first line on standard output, by which a service says that it is ready. Where none comes, what was said
+    /// instead.
+    pub fn ready(mut self) -> Result<(Self, String), String> {
+        let start = Instant::now();
+        loop {
+            if let Some((line, _)) = self.stdout().split_once('\n') {
+                let line = line.to_owned();
+                return Ok((self, line));
+            }
+            if let Some(status) = self.ended() {
+                return Err(format!("{status}: {}", self.stderr()));
+            }
+            if start.elapsed() > self.limit {
+                return Err(format!("not ready after {:?}: {}", self.limit, self.stderr()));
+            }
+            thread::sleep(POLL);
+        }
+    }
+
     /// Waits until standard error holds a text.
     pub fn until_stderr(&mut self, text: &str) {
         self.until(&format!("it said {text:?}"), |running| running.stderr().contains(text).then_some(()));
@@ -189,6 +208,20 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Starts something in a place where it was before. That may take more than one try: its port was free to be taken by anybody
+/// meanwhile.
+#[track_caller]
+pub fn started_again<T>(what: &str, start: impl Fn() -> Result<T, String>) -> T {
+    let begin = Instant::now();
+    loop {
+        match start() {
+            Ok(started) => return started,
+            Err(said) => assert!(begin.elapsed() < PATIENCE, "the {what} does not come back: {said}"),
+        }
+        thread::sleep(Duration::from_millis(200));
     }
 }
 

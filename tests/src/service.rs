@@ -1,16 +1,11 @@
 //! `pakit serve`, and its paths as any client may ask for them.
 
-use crate::{PATIENCE, POLL, Pakit, process::Running};
-use serde_json::Value;
-use std::{
-    io::{Read, Write},
-    net::{SocketAddr, TcpStream},
-    thread,
-    time::{Duration, Instant},
+use crate::{
+    PATIENCE, POLL, Pakit, http,
+    process::{Running, started_again},
 };
-
-/// How long one answer may take.
-const ANSWER_MAX: Duration = Duration::from_secs(60);
+use serde_json::Value;
+use std::{net::SocketAddr, thread, time::Instant};
 
 /// A repository's service. Killed when the value goes.
 #[derive(Debug)]
@@ -41,18 +36,16 @@ impl Service {
         }
     }
 
+    /// Whether it was started, and not killed since.
+    pub fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
     /// Starts it again on the same port.
     pub fn restart(&mut self) {
         self.kill9();
-        let start = Instant::now();
-        // The port was free to be taken by anybody meanwhile.
-        loop {
-            match launch(&self.pakit, &self.flags, self.address.port()) {
-                Ok((running, _)) => return self.running = Some(running),
-                Err(said) => assert!(start.elapsed() < PATIENCE, "the service does not come back: {said}"),
-            }
-            thread::sleep(Duration::from_millis(200));
-        }
+        let start = || launch(&self.pakit, &self.flags, self.address.port());
+        self.running = Some(started_again("service", start).0);
     }
 
     /// What it has said on standard error since it was started last.
@@ -63,16 +56,7 @@ impl Service {
     /// The text at a path that has one.
     #[track_caller]
     pub fn get(&self, path: &str) -> String {
-        let mut stream = TcpStream::connect_timeout(&self.address, ANSWER_MAX).unwrap();
-        stream.set_read_timeout(Some(ANSWER_MAX)).unwrap();
-        stream.set_write_timeout(Some(ANSWER_MAX)).unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address);
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{path}: {answer}"));
-        assert!(head.starts_with("HTTP/1.1 200"), "{path}: {head}");
-        body.to_owned()
+        http::body_of(http::send(self.address, &format!("GET {path}"), "", ""), path)
     }
 
     /// The value of a counter.
@@ -96,21 +80,8 @@ impl Service {
 
 fn launch(pakit: &Pakit, flags: &[String], port: u16) -> Result<(Running, SocketAddr), String> {
     let listen = ["--json".to_owned(), "serve".to_owned(), "--listen".to_owned(), format!("127.0.0.1:{port}")];
-    let mut running = pakit.start(listen.iter().chain(flags));
-    let start = Instant::now();
-    loop {
-        let said = running.stdout();
-        if let Some((line, _)) = said.split_once('\n') {
-            let line: Value = serde_json::from_str(line).map_err(|error| format!("{error}: {line}"))?;
-            let address = line["listening"].as_str().and_then(|url| url.strip_prefix("http://")?.parse().ok());
-            return address.map(|address| (running, address)).ok_or_else(|| format!("not a line we wait for: {line}"));
-        }
-        if let Some(status) = running.ended() {
-            return Err(format!("{status}: {}", running.stderr()));
-        }
-        if start.elapsed() > PATIENCE {
-            return Err(format!("not listening after {PATIENCE:?}: {}", running.stderr()));
-        }
-        thread::sleep(POLL);
-    }
+    let (running, line) = pakit.start(listen.iter().chain(flags)).ready()?;
+    let line: Value = serde_json::from_str(&line).map_err(|error| format!("{error}: {line}"))?;
+    let address = line["listening"].as_str().and_then(|url| url.strip_prefix("http://")?.parse().ok());
+    address.map(|address| (running, address)).ok_or_else(|| format!("not a line we wait for: {line}"))
 }

@@ -8,7 +8,7 @@
 use offchain_store::anchor::{Outbox, OutboxRow, RowState};
 use pakit_primitives::BlockHash;
 use pakit_tests::{
-    Node, POLL, Pakit,
+    Node, POLL, Pakit, Service,
     chain::{ALICE, PakitCall, account},
     pakit::{number, text},
     process::Running,
@@ -16,8 +16,6 @@ use pakit_tests::{
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
-    io::{Read, Write},
-    net::TcpStream,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -637,36 +635,13 @@ fn a_node_that_takes_back_a_finalized_block_is_refused_by_name_and_nothing_is_se
     assert!(scene.node.pending().is_empty());
 }
 
-/// The body of the answer to a GET.
-fn get(address: &str, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-    body.to_owned()
-}
-
-/// A number that the metrics tell.
-fn metric(address: &str, name: &str) -> f64 {
-    let metrics = get(address, "/metrics");
-    let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("no {name} in {metrics}")).parse().unwrap()
-}
-
 #[test]
 fn a_service_that_anchors_on_a_schedule_goes_through_a_fork() {
     let mut scene = Scene::new();
     let (_, size) = scene.grow();
-    let mut serving =
-        scene.pakit.start(["serve", "--listen", "127.0.0.1:0", "--dev", "--json", "--anchor-blocks", "1"]);
-    let line =
-        serving.until("it listens", |running| running.stdout().split_once('\n').map(|(line, _)| line.to_owned()));
-    let line: Value = serde_json::from_str(&line).unwrap();
-    let address = text(&line, "listening").trim_start_matches("http://").to_owned();
+    let service = Service::start(&scene.pakit, &["--dev", "--anchor-blocks", "1"]);
     let status = || -> (u64, u64) {
-        let status: Value = serde_json::from_str(&get(&address, "/v1/status")).unwrap();
+        let status: Value = serde_json::from_str(&service.get("/v1/status")).unwrap();
         (number(&status, "blocks_anchored"), number(&status, "blocks_finalized"))
     };
     scene.node.until("the anchor is in the pool", |node| !node.pending().is_empty());
@@ -678,9 +653,9 @@ fn a_service_that_anchors_on_a_schedule_goes_through_a_fork() {
     is_in_pool(&scene.node, &sent);
     let block = include(&scene.node, 2);
     scene.node.until("it is seen in another block", |_| status() == (size, size - 1));
-    assert_eq!(metric(&address, "pakit_anchors_finalized_total"), 0.0);
+    assert_eq!(service.metric("pakit_anchors_finalized_total"), 0);
     scene.finalize(&block);
-    scene.node.until("it is finalized", |_| metric(&address, "pakit_anchors_finalized_total") == 1.0);
-    assert_eq!((status(), metric(&address, "pakit_anchor_failures_total")), ((size, size), 0.0));
+    service.until("is it finalized", |service| service.metric("pakit_anchors_finalized_total") == 1);
+    assert_eq!((status(), service.metric("pakit_anchor_failures_total")), ((size, size), 0));
     scene.check(&[size], &[]);
 }

@@ -10,13 +10,14 @@ use pakit_primitives::{Head, LogRoot};
 use pakit_tests::{
     Node, PATIENCE, Pakit,
     chain::{ALICE, PakitCall, account},
+    from_environment,
     pakit::text,
     process::{Done, Running},
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use std::{
     collections::BTreeMap,
-    env, fmt,
+    fmt,
     path::Path,
     thread,
     time::{Duration, Instant},
@@ -416,10 +417,6 @@ impl fmt::Display for Campaign {
             self.expired()
         )
     }
-}
-
-fn from_environment<T: std::str::FromStr<Err: fmt::Debug>>(name: &str) -> Option<T> {
-    env::var(name).ok().map(|value| value.parse().unwrap_or_else(|error| panic!("{name}: {error:?}")))
 }
 
 #[test]

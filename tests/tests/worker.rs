@@ -4,86 +4,16 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use codec::Decode;
-use pakit_primitives::possession::Tally;
 use pakit_tests::{
-    Node, PATIENCE, POLL, Pakit, Service,
-    chain::{Balance, BlockNumber},
+    Challenged,
+    chain::BlockNumber,
+    challenged::{COMPANIONS, ROUND, STAKE},
     pakit::{number, text},
 };
 use serde_json::json;
-use std::{
-    path::Path,
-    thread,
-    time::{Duration, Instant},
-};
 
-/// Keys of the node's local storage, as docs/offchain-worker.md has them.
-const COMPANIONS: &[u8] = b"pakit/worker/companions";
+/// A key of the node's local storage, as docs/offchain-worker.md has it.
 const BEHIND: &[u8] = b"pakit/worker/behind/0";
-
-/// A thousand of the development chain's units.
-const STAKE: Balance = 1_000_000_000_000_000;
-/// Challenges in each of its rounds.
-const ROUND: u64 = 4;
-
-/// How long a worker has before it gets another block to do its work after. A deadline is ten blocks long.
-const BREATH: Duration = Duration::from_secs(3);
-
-/// A node, and a staked archive whose service it knows.
-struct Challenged {
-    node: Node,
-    archive: Pakit,
-    service: Service,
-    dag: u32,
-    blocks: Vec<String>,
-}
-
-impl Challenged {
-    fn new(folder: &Path) -> Self {
-        let (node, archive) = (Node::instant(), Pakit::new(folder));
-        archive.init();
-        let mut blocks = Vec::new();
-        for size in [1, 1023, 1024, 1025, 5_000, 30_000, 60_000] {
-            let content: Vec<u8> = (0..size).map(|at: u32| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-            blocks.push(archive.put(&format!("content-{size}"), content));
-        }
-        let dag = archive.create_dag(&node.url());
-        archive.anchor();
-        let service = Service::start(&archive, &[]);
-        node.set_local(COMPANIONS, format!("{dag} http://{}\n", service.address()).as_bytes());
-        node.stake(dag, STAKE);
-        Self { node, archive, service, dag, blocks }
-    }
-
-    fn tally(&self) -> Tally {
-        self.node.stake_behind(self.dag).unwrap().tally
-    }
-
-    /// Makes blocks until something holds, each a while after the one before: a worker that came upon another one at work leaves
-    /// all to the next block's.
-    #[track_caller]
-    fn blocks_until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
-        let begin = Instant::now();
-        while !holds(self) {
-            assert!(begin.elapsed() < PATIENCE, "never {what}: {}{}", self.node.said(), self.service.said());
-            self.node.make_block();
-            let made = Instant::now();
-            while made.elapsed() < BREATH && !holds(self) {
-                thread::sleep(POLL);
-            }
-        }
-    }
-
-    /// Blocks go by, and after each whatever is asked is answered.
-    #[track_caller]
-    fn answers_for(&self, blocks: u64) {
-        let end = self.node.best() + blocks;
-        while self.node.best() < end {
-            self.node.make_block();
-            self.blocks_until("is all answered", |it| it.node.open_challenges(it.dag).is_empty());
-        }
-    }
-}
 
 #[test]
 fn a_node_answers_for_200_blocks_misses_without_its_companion_and_recovers_with_it() {
