@@ -42,7 +42,7 @@ pub enum FaultKind {
     /// A block is earlier than its parent.
     #[codec(index = 4)]
     EarlierThanParent,
-    /// The slices before a block are not those up to and with the block before it.
+    /// The slices before a block are not those up to and with the block before it, or fewer than those of any earlier one.
     #[codec(index = 5)]
     WrongSlicesBefore,
 }
@@ -107,7 +107,8 @@ pub enum Evidence<Bytes, Header, Path, Headers> {
         /// The header of one of its parents.
         parent: Header,
     },
-    /// [`FaultKind::WrongSlicesBefore`].
+    /// [`FaultKind::WrongSlicesBefore`]: of two neighbours, or of two blocks that are so far apart that the slices of those in between,
+    /// one each at least, do not fit. So a leaf that nobody has the bytes of hides no header that claims the slices before it.
     #[codec(index = 5)]
     WrongSlicesBefore {
         /// A header.
@@ -137,7 +138,7 @@ pub enum FraudError {
     /// The block does not name that parent, or not these.
     #[error("the header does not name that parent")]
     NotAParent,
-    /// Two headers that do not stand side by side.
+    /// Two headers that do not stand side by side, of blocks whose slices do not overlap.
     #[error("the two headers are not those of neighbours")]
     NotNeighbours,
     /// Everything is as the rules have it.
@@ -290,11 +291,16 @@ fn earlier_than_parent<H: Hasher>(head: &Head, shown: &Shown<'_>, parent: &[u8])
 }
 
 fn wrong_slices_before<H: Hasher>(head: &Head, before: &Shown<'_>, shown: &Shown<'_>) -> Result<FaultKind, FraudError> {
-    if before.header.leaf_index.checked_add(1) != Some(shown.header.leaf_index) {
-        return Err(FraudError::NotNeighbours);
-    }
-    if before.header.slices_through() == shown.header.slices_before {
+    let (earlier, later) = (&before.header, &shown.header);
+    let after = earlier.leaf_index.saturating_add(1);
+    let between = later.leaf_index.checked_sub(after).ok_or(FraudError::NotNeighbours)?;
+    // Each block in between has a slice at least. What they have more is theirs to show.
+    let least = earlier.slices_through().saturating_add(between);
+    if between == 0 && later.slices_before == least {
         return Err(FraudError::WellFormed);
+    }
+    if between > 0 && later.slices_before >= least {
+        return Err(FraudError::NotNeighbours);
     }
     before.prove::<H>(head)?;
     shown.prove::<H>(head)?;

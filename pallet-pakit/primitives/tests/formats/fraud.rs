@@ -85,9 +85,13 @@ impl Leaves {
     }
 
     fn slices(&self, index: u64) -> Evident {
+        self.slices_after(index - 1, index)
+    }
+
+    fn slices_after(&self, before: u64, index: u64) -> Evident {
         Evidence::WrongSlicesBefore {
-            before: self.bytes(index - 1),
-            before_inclusion: self.path(index - 1),
+            before: self.bytes(before),
+            before_inclusion: self.path(before),
             header: self.bytes(index),
             inclusion: self.path(index),
         }
@@ -173,6 +177,23 @@ fn wrong_slices_are_shown() {
 }
 
 #[test]
+fn a_leaf_that_nobody_has_hides_no_header_that_claims_the_slices_before_it() {
+    // Blocks 0 to 6 hold slices 0 to 93; block 7 has one at least.
+    for (slices_before, shown) in [
+        (8, Ok(FaultKind::WrongSlicesBefore)),
+        (94, Ok(FaultKind::WrongSlicesBefore)),
+        (95, Err(FraudError::NotNeighbours)),
+    ] {
+        let mut headers = chain(9);
+        headers[6] = Header { slices_before: 6, original_size: 88 * 1024, ..headers[6].clone() };
+        headers[8].slices_before = slices_before;
+        let mut leaves = Leaves::of(&headers);
+        leaves.0[7] = vec![0; LEAF_BYTES_MAX + 1];
+        assert_eq!(leaves.verify(&leaves.slices_after(6, 8)), shown, "{slices_before}");
+    }
+}
+
+#[test]
 fn evidence_from_another_log_shows_nothing() {
     let (ours, other) = (Leaves::of(&chain(9)), log_with(7, |header| header.slices_before += 1));
     for evidence in [other.slices(7), other.slices(8)] {
@@ -225,12 +246,7 @@ fn attempts(leaves: &Leaves, one: u64, other: u64, more: &[u64]) -> Vec<Evident>
         leaves.wrong_depth(one, more),
         leaves.wrong_depth(one, &[other]),
         leaves.earlier(one, other),
-        Evidence::WrongSlicesBefore {
-            before: leaves.bytes(other),
-            before_inclusion: leaves.path(other),
-            header: leaves.bytes(one),
-            inclusion: leaves.path(one),
-        },
+        leaves.slices_after(other, one),
         Evidence::Undecodable { leaf_index: other, leaf: leaves.bytes(one), inclusion: leaves.path(other) },
         Evidence::OtherIndex { leaf_index: other, header: leaves.bytes(one), inclusion: leaves.path(one) },
         Evidence::OtherIndex { leaf_index: other, header: leaves.bytes(one), inclusion: leaves.path(other) },
