@@ -202,7 +202,7 @@ pub mod pallet {
 
     /// What the pallet needs of a runtime.
     #[pallet::config(with_default)]
-    pub trait Config: frame_system::Config<RuntimeEvent: From<Event<Self>>> {
+    pub trait Config: frame_system::Config<RuntimeEvent: From<Event<Self>>, RuntimeCall: From<Call<Self>>> {
         /// The overarching hold reason.
         #[pallet::no_default_bounds]
         type RuntimeHoldReason: From<HoldReason>;

@@ -28,16 +28,17 @@ impl<T: Config> Pallet<T> {
     /// # Panics
     /// When the constants of the runtime do not fit together. It is called by tests of the runtime only.
     pub(crate) fn assert_limits_fit() {
-        let length_max = *T::BlockLength::get().max.get(DispatchClass::Normal) as usize;
+        let lengths = T::BlockLength::get();
         for (call, bytes) in Self::longest_calls() {
+            let length_max = *lengths.max.get(class_of(call)) as usize;
             assert!(
                 bytes.saturating_add(ENVELOPE_BYTES) <= length_max,
                 "the longest `{call}` takes {bytes} bytes, which do not fit into a block of {length_max}"
             );
         }
         let weights = T::BlockWeights::get();
-        let weight_max = weights.get(DispatchClass::Normal).max_extrinsic.unwrap_or(weights.max_block);
         for (call, weight) in Self::heaviest_calls() {
+            let weight_max = weights.get(class_of(call)).max_extrinsic.unwrap_or(weights.max_block);
             assert!(weight.all_lte(weight_max), "the heaviest `{call}` weighs {weight}, more than {weight_max}");
         }
         let operators_deposit = T::OperatorDeposit::get().checked_mul(&BalanceOf::<T>::from(T::MaxOperators::get()));
@@ -67,6 +68,12 @@ impl<T: Config> Pallet<T> {
         );
         assert!(T::ReporterShare::get() < Perbill::one(), "who reports oneself would lose nothing");
         assert!(!T::MissSlash::get().is_zero(), "a missed challenge costs nothing");
+        // A share beyond all of it is all of it.
+        let missed = T::MissSlash::get().deconstruct().saturating_mul(challenges).min(Perbill::one().deconstruct());
+        assert!(
+            T::FaultSlash::get().deconstruct() >= missed,
+            "a fault, which ends the rounds, costs less than the misses of one: who has lost its data would report itself"
+        );
         let weights = T::BlockWeights::get();
         let (hook, hook_max) = (Self::heaviest_hook(), HOOK_SHARE * weights.max_block);
         assert!(hook.all_lte(hook_max), "the hook weighs up to {hook}, more than {hook_max}");
@@ -127,4 +134,9 @@ impl<T: Config> Pallet<T> {
             ("report_block", T::WeightInfo::report_block()),
         ]
     }
+}
+
+/// The class whose limits hold for a call. An answer that no block of its class takes would slash everybody.
+fn class_of(call: &str) -> DispatchClass {
+    if call.starts_with("respond") { DispatchClass::Operational } else { DispatchClass::Normal }
 }

@@ -6,9 +6,10 @@ use crate::{self as pallet_pakit, AnswerChallenges, OnChallengeOutcome, possessi
 use codec::Encode;
 use frame_support::{
     derive_impl, parameter_types,
-    traits::{Hooks, OnGenesis, Randomness},
+    traits::{Contains, Hooks, OnGenesis, Randomness},
     weights::Weight,
 };
+use frame_system::limits::BlockWeights;
 use frame_system::offchain::{CreateAuthorizedTransaction, CreateTransaction, CreateTransactionBase};
 use sp_core::H256;
 use sp_io::hashing::blake2_256;
@@ -54,7 +55,9 @@ mod runtime {
 #[derive_impl(frame_system::config_preludes::TestDefaultConfig)]
 impl frame_system::Config for Test {
     type AccountData = pallet_balances::AccountData<u64>;
+    type BaseCallFilter = Filter;
     type Block = frame_system::mocking::MockBlock<Test>;
+    type BlockWeights = BlockWeightLimits;
 }
 
 #[derive_impl(pallet_balances::config_preludes::TestDefaultConfig)]
@@ -71,6 +74,7 @@ parameter_types! {
     pub static DagsPerBlock: u32 = 4;
     pub static ResponseDeadline: u32 = 5;
     pub static UnbondingPeriod: u64 = 50;
+    pub static FaultSlash: Perbill = Perbill::from_percent(50);
     pub static ReporterShare: Perbill = Perbill::from_percent(20);
     /// Since when the randomness of the mock is known.
     pub static SeedKnownSince: u64 = 1;
@@ -78,6 +82,12 @@ parameter_types! {
     pub static Seed: u64 = 0;
     /// What is added to a stake when a round has ended.
     pub static TopUp: u64 = 0;
+    /// What a block may weigh.
+    pub static BlockWeightLimits: BlockWeights = BlockWeights::default();
+    /// Whether the runtime keeps answers out.
+    pub static AreAnswersPaused: bool = false;
+    /// Whether a stake is unbonded by who is told that a round ended.
+    pub static IsUnbondedWhenTold: bool = false;
     /// Rounds that ended: the DAG, the staker, and how.
     pub static Outcomes: Vec<(u32, AccountId, RoundOutcome<u64>)> = Vec::new();
 }
@@ -91,7 +101,16 @@ impl Randomness<H256, u64> for TestRandomness {
     }
 }
 
-/// Remembers what it is told, and adds to the stake of the round if it is to: a runtime may act on the state that it is told of.
+/// Keeps answers out when it is told to, as a runtime that pauses calls does.
+pub struct Filter;
+
+impl Contains<RuntimeCall> for Filter {
+    fn contains(call: &RuntimeCall) -> bool {
+        !(AreAnswersPaused::get() && matches!(call, RuntimeCall::Pakit(pallet_pakit::Call::respond { .. })))
+    }
+}
+
+/// Remembers what it is told, and acts on the stake of the round if it is to: a runtime may do so.
 pub struct Witness;
 
 impl OnChallengeOutcome<AccountId, u64> for Witness {
@@ -99,6 +118,9 @@ impl OnChallengeOutcome<AccountId, u64> for Witness {
         Outcomes::mutate(|outcomes| outcomes.push((dag, *staker, *outcome)));
         if TopUp::get() > 0 {
             Pakit::stake(RuntimeOrigin::signed(*staker), dag, TopUp::get()).unwrap();
+        }
+        if IsUnbondedWhenTold::get() {
+            Pakit::unbond(RuntimeOrigin::signed(*staker), dag).unwrap();
         }
     }
 
@@ -113,6 +135,7 @@ impl pallet_pakit::Config for Test {
     type Currency = Balances;
     type DagDeposit = DagDeposit;
     type DagsPerBlock = DagsPerBlock;
+    type FaultSlash = FaultSlash;
     type MaxOperators = MaxOperators;
     type OffchainWorker = AnswerChallenges<Test>;
     type OnChallengeOutcome = Witness;

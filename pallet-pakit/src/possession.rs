@@ -111,8 +111,8 @@ impl Drawn {
 
     /// Numbers of the challenges that nobody answered, with their positions.
     pub fn open(&self) -> impl Iterator<Item = (ChallengeNumber, u64)> {
-        let numbered = (self.first..).zip(&self.draws);
-        numbered.filter(|(_, draw)| !draw.answered).map(|(challenge, draw)| (challenge, draw.position))
+        let open = self.draws.iter().zip(0u64..).filter(|(draw, _)| !draw.answered);
+        open.map(|(draw, place)| (self.first.saturating_add(place), draw.position))
     }
 }
 

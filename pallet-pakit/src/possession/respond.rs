@@ -69,6 +69,8 @@ impl<T: Config> Pallet<T> {
         inclusion: &InclusionPath,
         answer: &Answer,
     ) -> TransactionValidityWithRefund {
+        // It would fail in a block, and come back for nothing.
+        ensure!(Self::lets_answers_through(), InvalidTransaction::Call);
         Self::check_response(*dag, *challenge, header, inclusion, answer).map_err(refused)?;
         let valid = ValidTransaction::with_tag_prefix("PakitRespond")
             .and_provides((dag, challenge))

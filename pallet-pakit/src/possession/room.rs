@@ -7,15 +7,19 @@
 //!
 //! What the count weighs is taken in `on_initialize`, so that it depends on nothing that other pallets leave in `on_idle`. FRAME
 //! passes over `on_idle` in a block whose weight is used up, and while migrations of several blocks keep extrinsics out: those
-//! blocks do not count, for the same reason.
+//! blocks do not count, for the same reason. Nor do those in which the runtime's own filter keeps answers out.
 
 use super::{Answer, OnChallengeOutcome};
 use crate::{
-    BlocksWithRoom, Config, Pallet, WeightInfo,
+    BlocksWithRoom, Call, Config, Pallet, WeightInfo,
     types::{HeaderBytes, InclusionPath},
 };
 use codec::MaxEncodedLen;
-use frame_support::{dispatch::DispatchClass, traits::Get, weights::Weight};
+use frame_support::{
+    dispatch::DispatchClass,
+    traits::{Contains, Get},
+    weights::Weight,
+};
 use pakit_primitives::{log::INCLUSION_PATH_MAX, slice::SLICE_SIBLINGS_MAX};
 
 /// Bytes of an extrinsic around the arguments of a call.
@@ -30,9 +34,17 @@ impl<T: Config> Pallet<T> {
         T::WeightInfo::count_room()
     }
 
-    /// Counts the block if it had room.
+    /// Whether the runtime lets answers through. One that pauses calls, as with a safe mode that anyone may enter for a deposit,
+    /// would have every stake slashed if its blocks counted.
+    pub(crate) fn lets_answers_through() -> bool {
+        let answer = Answer::Removed { range: 0 };
+        let (header, inclusion) = (HeaderBytes::new(), InclusionPath::new());
+        T::BaseCallFilter::contains(&Call::<T>::respond { dag: 0, challenge: 0, header, inclusion, answer }.into())
+    }
+
+    /// Counts the block if an answer could have been in it.
     pub(crate) fn count_room() {
-        if Self::has_room_for_an_answer() {
+        if Self::lets_answers_through() && Self::has_room_for_an_answer() {
             BlocksWithRoom::<T>::mutate(|count| *count = count.saturating_add(1));
         }
     }

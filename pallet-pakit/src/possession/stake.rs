@@ -19,7 +19,7 @@ use frame_system::pallet_prelude::BlockNumberFor;
 use pakit_primitives::{chain::DagId, possession::Tally};
 use sp_runtime::{
     Perbill,
-    traits::{Saturating, Zero},
+    traits::{CheckedAdd, Saturating, Zero},
 };
 
 /// What was taken from a stake.
@@ -83,13 +83,19 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Waits for challenges that are drawn or could be. A head that was frozen and for which no randomness has come in all
-    /// of the unbonding is let go: a source that stands still must not keep stakes for ever.
+    /// Waits for challenges that are drawn or will be: were a head let go that was frozen shortly before, its stake would
+    /// answer for nothing of that time. One for which no randomness has come in as long as an unbonding takes is let go: a
+    /// source that stands still must not keep stakes for ever.
     pub(crate) fn withdraw_unbonded(who: AccountIdOf<T>, dag: DagId) -> DispatchResult {
         let stake = Self::stake_of(&who, dag)?;
         let at = stake.withdrawable_at().ok_or(Error::<T>::NotUnbonding)?;
-        ensure!(frame_system::Pallet::<T>::block_number() >= at, Error::<T>::StillUnbonding);
-        let is_open = |round: &Round<_>| round.drawn.is_some() || Self::seed_for(dag, round).is_some();
+        let now = frame_system::Pallet::<T>::block_number();
+        ensure!(now >= at, Error::<T>::StillUnbonding);
+        // A sum beyond all numbers of blocks is of no head that was ever frozen.
+        let waits = |round: &Round<BlockNumberFor<T>>| {
+            round.frozen_at.checked_add(&T::UnbondingPeriod::get()).is_some_and(|until| now < until)
+        };
+        let is_open = |round: &Round<_>| round.drawn.is_some() || waits(round) || Self::seed_for(dag, round).is_some();
         ensure!(!stake.round.as_ref().is_some_and(is_open), Error::<T>::ChallengesOpen);
         Stakes::<T>::remove(dag);
         let released = Self::release(HoldReason::Stake, &who, stake.amount)?;

@@ -1,9 +1,11 @@
 use super::*;
 use crate::{AnchoredHeads, Dags, HostHasher, Pallet, WeightInfo, weights::SubstrateWeight};
 use frame_support::{
+    dispatch::DispatchClass,
     storage::{StoragePrefixedMap, unhashed},
     weights::Weight,
 };
+use frame_system::limits::WeightsPerClass;
 use pakit_primitives::{Hasher, SoftwareHasher, heads};
 
 type Weights = SubstrateWeight<Test>;
@@ -24,6 +26,24 @@ fn more_operators_than_a_block_holds_are_refused() {
 #[should_panic(expected = "the deposit of a DAG with all operators overflows")]
 fn a_deposit_that_overflows_is_refused() {
     OperatorDeposit::set(u64::MAX / 2);
+    new_test_ext().execute_with(Pallet::<Test>::assert_limits_fit);
+}
+
+#[test]
+#[should_panic(expected = "the heaviest `respond`")]
+fn an_answer_that_no_block_takes_is_refused() {
+    let mut limits = BlockWeightLimits::get();
+    let max_extrinsic = Some(Weight::from_parts(1_000_000, 10_000));
+    let answers = WeightsPerClass { max_extrinsic, ..*limits.get(DispatchClass::Operational) };
+    limits.per_class.set(answers, DispatchClass::Operational);
+    BlockWeightLimits::set(limits);
+    new_test_ext().execute_with(Pallet::<Test>::assert_limits_fit);
+}
+
+#[test]
+#[should_panic(expected = "a fault, which ends the rounds, costs less")]
+fn a_fault_that_is_a_cheap_way_out_of_the_rounds_is_refused() {
+    FaultSlash::set(sp_runtime::Perbill::from_percent(39));
     new_test_ext().execute_with(Pallet::<Test>::assert_limits_fit);
 }
 

@@ -5,6 +5,7 @@ use frame_support::{
     traits::{Get, Hooks},
     weights::Weight,
 };
+use sp_runtime::transaction_validity::InvalidTransaction;
 
 #[test]
 fn a_missed_deadline_costs_a_share_for_each_challenge_and_all_of_it_is_burned() {
@@ -48,6 +49,27 @@ fn a_stake_can_be_lost_to_the_last() {
         }
         assert_ok!(Pakit::withdraw_stake(signed(OWNER), DAG));
     });
+}
+
+#[test]
+fn whoever_is_told_of_an_outcome_may_call_the_pallet() {
+    for is_answered in [true, false] {
+        run(|| {
+            let keeper = Keeper::new().staked(1_000);
+            IsUnbondedWhenTold::set(true);
+            Outcomes::set(Vec::new());
+            draw(DAG);
+            if is_answered {
+                keeper.answer_all(DAG);
+            }
+            while Outcomes::get().is_empty() {
+                next_block();
+            }
+            assert_eq!(missed().is_none(), is_answered);
+            let stake = Stakes::<Test>::get(DAG).unwrap();
+            assert_eq!((stake.unbonding_since, stake.round), (Some(System::block_number()), None));
+        });
+    }
 }
 
 #[test]
@@ -136,6 +158,25 @@ fn blocks_without_room_do_not_count() {
             next_block_after_a_full_one();
         }
         assert_eq!(Pakit::open_challenges(DAG)[0].blocks_left, left);
+        keeper.answer_all(DAG);
+        assert_eq!(missed(), None);
+    });
+}
+
+#[test]
+fn blocks_whose_runtime_lets_no_answer_through_do_not_count_and_no_pool_takes_one() {
+    run(|| {
+        let keeper = Keeper::new().staked(1_000);
+        let open = draw(DAG);
+        let (left, answer) = (open[0].blocks_left, keeper.answer(&open[0]));
+        AreAnswersPaused::set(true);
+        // In a block it would fail for nothing, again and again.
+        assert_eq!(answer.validity(), Err(InvalidTransaction::Call.into()));
+        for _ in 0..500 {
+            next_block();
+        }
+        assert_eq!(Pakit::open_challenges(DAG)[0].blocks_left, left);
+        AreAnswersPaused::set(false);
         keeper.answer_all(DAG);
         assert_eq!(missed(), None);
     });

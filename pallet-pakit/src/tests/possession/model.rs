@@ -1,7 +1,7 @@
 //! Random sequences of all calls and blocks, against a model of a few lines. The state is checked after each step.
 
 use super::*;
-use crate::Faults;
+use crate::{Faults, possession::Round};
 use pakit_primitives::fraud::Evidence;
 use proptest::prelude::*;
 
@@ -227,9 +227,11 @@ impl Model {
             }
             Step::Withdraw { who, dag } => {
                 let since = self.is_staker(who, dag).and_then(|bond| bond.unbonding_since);
-                let settled = Stakes::<Test>::get(dag).is_none_or(|stake| {
-                    stake.round.is_none_or(|round| round.drawn.is_none() && SeedKnownSince::get() <= round.frozen_at)
-                });
+                let is_let_go = |round: Round<u64>| {
+                    let is_waiting = SeedKnownSince::get() <= round.frozen_at && round.drawn.is_none();
+                    is_waiting && now >= round.frozen_at + UnbondingPeriod::get()
+                };
+                let settled = Stakes::<Test>::get(dag).is_none_or(|stake| stake.round.is_none_or(is_let_go));
                 let expected = settled && since.is_some_and(|since| now >= since + UnbondingPeriod::get());
                 assert_eq!(Pakit::withdraw_stake(signed(who), dag).is_ok(), expected);
                 if expected {

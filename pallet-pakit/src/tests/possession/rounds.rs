@@ -1,4 +1,5 @@
 use super::*;
+use crate::NextChallenge;
 use frame_support::dispatch::{DispatchClass, GetDispatchInfo, Pays};
 
 #[test]
@@ -124,6 +125,19 @@ fn a_challenge_outlives_its_head_its_owner_and_the_end_of_anchoring() {
         assert_eq!(Outcomes::get(), [(DAG, OWNER, outcome(4, 0, 0))]);
         // A retired DAG is still challenged: its data are promised as long as the stake stands.
         assert_eq!(draw(DAG)[0].head, keeper.archive.head(40));
+    });
+}
+
+#[test]
+fn numbers_of_challenges_that_are_used_up_do_not_stop_the_chain() {
+    run(|| {
+        let _keeper = Keeper::new().staked(1_000);
+        NextChallenge::<Test>::put(u64::MAX - 1);
+        let numbers: Vec<u64> = draw(DAG).iter().map(|open| open.challenge).collect();
+        assert_eq!(numbers, [u64::MAX - 1, u64::MAX, u64::MAX, u64::MAX]);
+        while missed().is_none() {
+            next_block();
+        }
     });
 }
 

@@ -97,6 +97,31 @@ fn a_randomness_that_stands_still_does_not_keep_a_stake_for_ever() {
 }
 
 #[test]
+fn a_head_that_was_frozen_shortly_before_the_end_of_an_unbonding_is_still_drawn_from() {
+    run(|| {
+        let keeper = Keeper::new().staked(1_000);
+        assert_ok!(Pakit::unbond(signed(OWNER), DAG));
+        while System::block_number() < 51 {
+            next_block();
+            // Then randomness takes its time, as it does, and the data are lost.
+            if System::block_number() < 42 {
+                renew_seed();
+                keeper.answer_all(DAG);
+            }
+        }
+        assert_eq!(Pakit::stake_behind(DAG).unwrap().frozen.map(|(_, _, frozen_at)| frozen_at), Some(42));
+        assert_noop!(Pakit::withdraw_stake(signed(OWNER), DAG), Error::<Test>::ChallengesOpen);
+        renew_seed();
+        while missed().is_none() {
+            assert_noop!(Pakit::withdraw_stake(signed(OWNER), DAG), Error::<Test>::ChallengesOpen);
+            next_block();
+        }
+        assert_ok!(Pakit::withdraw_stake(signed(OWNER), DAG));
+        assert_last(Event::StakeWithdrawn { dag: DAG, staker: OWNER, released: 600 });
+    });
+}
+
+#[test]
 fn a_stake_stays_its_stakers_when_the_dag_changes_hands() {
     run(|| {
         let keeper = Keeper::new().staked(1_000);
@@ -127,7 +152,8 @@ fn a_stake_can_be_withdrawn_though_a_part_of_it_was_burned() {
     run(|| {
         let _keeper = Keeper::new().staked(1_000);
         assert_ok!(Pakit::unbond(signed(OWNER), DAG));
-        for _ in 0..50 {
+        // The head that was frozen in block 2 is let go after 50 more.
+        for _ in 0..51 {
             next_block();
         }
         assert_ok!(Balances::burn_held(&HoldReason::Stake.into(), &OWNER, 900, Exact, Force));
