@@ -2,6 +2,7 @@
 
 use super::{
     Shared,
+    answers::{self, Challenge},
     problem::{Name, Problem},
 };
 use crate::{
@@ -243,8 +244,7 @@ pub(super) struct ChallengeParams {
 /// The answer to a possession challenge, in SCALE, as an off-chain worker submits it.
 pub(super) async fn challenge(State(shared): State<Arc<Shared>>, query: Params<ChallengeParams>) -> Answer {
     let ChallengeParams { size, position } = params(query)?;
-    let bytes =
-        shared.ask(move |shared| Ok(challenge::answer(shared.engine.backend(), size, position)?.encode())).await?;
+    let bytes = answers::answer(&shared, Challenge { size, position }).await?;
     shared.metrics.challenges_answered.inc();
     Ok(answer(BYTES, bytes))
 }

@@ -10,6 +10,7 @@
 //! was not verified: of a content, the last piece is held back until the whole has been read and has its hash. docs/http.md tells
 //! what clients may rely on.
 
+mod answers;
 mod auth;
 mod content;
 mod documents;
@@ -30,6 +31,7 @@ use crate::{
     engine::StorageEngine,
     store::{Store, StoreError},
 };
+use answers::Answers;
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -126,6 +128,7 @@ struct Shared {
     metrics: Metrics,
     /// Permits for questions that a blocking thread answers.
     questions: Arc<Semaphore>,
+    answers: Answers,
     is_stopping: AtomicBool,
 }
 
@@ -151,8 +154,8 @@ impl Service {
             None => None,
         };
         let questions = Arc::new(Semaphore::new(options.limits.questions_max));
-        let (metrics, is_stopping) = (Metrics::new(), AtomicBool::new(false));
-        let shared = Shared { engine, outbox, writing, options, metrics, questions, is_stopping };
+        let (metrics, answers, is_stopping) = (Metrics::new(), Answers::new(), AtomicBool::new(false));
+        let shared = Shared { engine, outbox, writing, options, metrics, questions, answers, is_stopping };
         Ok(Self { listener, shared: Arc::new(shared), anchoring: None })
     }
 

@@ -87,3 +87,16 @@ fn a_content_that_is_gone_or_damaged_is_not_answered_for() {
     server.get("/v1/challenge?size=3&position=8").is_problem(500, "content-damaged");
     assert_eq!(server.metric("pakit_challenges_answered_total"), 0.0);
 }
+
+#[test]
+fn an_answer_that_was_given_is_not_given_again_once_its_content_is_gone() {
+    let archive = Archive::new();
+    let block = archive.put(&bytes(5_000, 1));
+    let server = archive.serve(&[]);
+    for _ in 0..2 {
+        assert_eq!(server.get("/v1/challenge?size=2&position=3").status, 200);
+    }
+    archive.run(&["forget", &block, "--why", "a test"]);
+    archive.run(&["gc"]);
+    server.get("/v1/challenge?size=2&position=3").is_problem(410, "content-gone");
+}
