@@ -6,11 +6,22 @@ use super::{
 };
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, Uri, header::HOST, uri::Authority},
+    http::{
+        HeaderMap, HeaderValue, Uri,
+        header::{HOST, ORIGIN},
+        uri::Authority,
+    },
     middleware::Next,
     response::Response,
 };
 use std::{net::IpAddr, sync::Arc, time::Duration};
+
+/// What browsers say of the page that asks, of how, and of what for: Fetch Metadata of the W3C.
+const FETCH_SITE: &str = "sec-fetch-site";
+const FETCH_MODE: &str = "sec-fetch-mode";
+const FETCH_DESTINATION: &str = "sec-fetch-dest";
+/// Tells a browser which pages may take an answer in.
+const RESOURCE_POLICY: &str = "cross-origin-resource-policy";
 
 /// Bounds on what clients take. Each has a default that fits a companion on the machine of its only client.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,7 +60,7 @@ impl Default for Limits {
     }
 }
 
-/// Refuses requests that call this host by a name that it does not have.
+/// Refuses requests that call this host by a name that it does not have, and those of foreign pages.
 ///
 /// A page in a browser on this machine may have its own name point here, and would then read every content as its own. Such a
 /// request names the page's host; one by address or as `localhost` cannot come about in this way.
@@ -58,10 +69,33 @@ pub(super) async fn check_host(
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    match is_known_host(request.headers(), request.uri(), &shared.options.hosts) {
-        true => Ok(next.run(request).await),
-        false => Err(Problem::new(Name::UnknownHost)),
+    let known = &shared.options.hosts;
+    if !is_known_host(request.headers(), request.uri(), known) {
+        return Err(Problem::new(Name::UnknownHost));
     }
+    if is_of_foreign_page(request.headers(), known) {
+        return Err(Problem::new(Name::ForeignPage));
+    }
+    let mut response = next.run(request).await;
+    // For browsers that do not say who asks.
+    response.headers_mut().insert(RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
+    Ok(response)
+}
+
+/// Whether a browser says that a page from elsewhere asks. Such a page cannot read an answer, but it would see whether there is
+/// one, and so which blocks are here, and could have contents read for challenges until the node's own are answered too late.
+///
+/// To follow a link here is the user's doing.
+fn is_of_foreign_page(headers: &HeaderMap, known: &[String]) -> bool {
+    let says = |name: &str, what: &[&str]| headers.get(name).is_some_and(|it| what.iter().any(|what| it == what));
+    if headers.contains_key(FETCH_SITE) {
+        let is_link = says(FETCH_MODE, &["navigate"]) && says(FETCH_DESTINATION, &["document"]);
+        return !says(FETCH_SITE, &["same-origin", "none"]) && !is_link;
+    }
+    headers.get(ORIGIN).is_some_and(|origin| {
+        let origin = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
+        !origin.is_some_and(|origin| origin.host().is_some_and(|host| is_known_name(host, known)))
+    })
 }
 
 fn is_known_host(headers: &HeaderMap, uri: &Uri, known: &[String]) -> bool {
@@ -120,5 +154,43 @@ mod tests {
         assert!(!is_known_host(&headers, &evil, &[]));
         headers.append(HOST, "localhost".parse().unwrap());
         assert!(!is_known_host(&headers, &own, &[]));
+    }
+
+    #[test]
+    fn a_browser_is_answered_for_its_user_and_its_own_pages_alone() {
+        let is_foreign = |given: &[(&'static str, &str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in given {
+                headers.append(*name, value.parse().unwrap());
+            }
+            is_of_foreign_page(&headers, &["archive.example".to_owned()])
+        };
+        let link = |site| [("sec-fetch-site", site), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
+        let frame = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")];
+        let own: [&[_]; 7] = [
+            &[],
+            &[("sec-fetch-site", "none")],
+            &[("sec-fetch-site", "same-origin"), ("origin", "https://archive.example")],
+            &link("cross-site"),
+            &link("none"),
+            &[("origin", "http://localhost:9955")],
+            &[("origin", "https://archive.example")],
+        ];
+        for headers in own {
+            assert!(!is_foreign(headers), "{headers:?}");
+        }
+        let foreign: [&[_]; 8] = [
+            &[("sec-fetch-site", "cross-site")],
+            &[("sec-fetch-site", "same-site"), ("sec-fetch-mode", "no-cors")],
+            &[("sec-fetch-site", "")],
+            &[("sec-fetch-site", "cross-site"), ("origin", "http://localhost")],
+            &frame,
+            &[("origin", "https://evil.example")],
+            &[("origin", "null")],
+            &[("origin", "http://localhost.evil.example")],
+        ];
+        for headers in foreign {
+            assert!(is_foreign(headers), "{headers:?}");
+        }
     }
 }

@@ -52,6 +52,7 @@ names! {
     BodyInterrupted "body-interrupted" BAD_REQUEST "the body ended before its end";
     Unauthorized "unauthorized" UNAUTHORIZED "this takes the service's token";
     PutsOff "puts-off" FORBIDDEN "this service stores nothing: it was started without a token";
+    ForeignPage "foreign-page" FORBIDDEN "a page in a browser asks, and not one of this service's own";
     NoSuchPath "no-such-path" NOT_FOUND "nothing is served at this path";
     UnknownBlock "unknown-block" NOT_FOUND "there is no such block in this repository";
     BeyondLog "beyond-log" NOT_FOUND "the log does not reach so far";

@@ -110,6 +110,27 @@ fn requests_for_a_host_of_another_name_are_refused() {
 }
 
 #[test]
+fn what_a_page_from_elsewhere_has_a_browser_ask_is_refused_before_it_is_looked_at() {
+    let archive = Archive::new();
+    let block = archive.put(b"a deed");
+    let server = archive.serve(&[]);
+    let paths = ["/v1/challenge?size=2&position=0", &format!("/v1/blocks/{block}"), "/v1/blocks/none", "/nowhere"];
+    for path in paths {
+        for header in [("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")] {
+            server.ask("GET", path, &[header]).is_problem(403, "foreign-page");
+        }
+    }
+    server.ask("POST", "/v1/blocks", &[("sec-fetch-site", "same-site")]).is_problem(403, "foreign-page");
+    assert_eq!(server.metric("pakit_challenges_answered_total"), 0.0);
+    // A browser that does not say who asks is told who may have the answer, whatever it is.
+    for path in paths {
+        assert_eq!(server.get(path).header("cross-origin-resource-policy"), "same-origin");
+    }
+    let link = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
+    assert_eq!(server.ask("GET", "/v1/head", &link).status, 200);
+}
+
+#[test]
 fn addresses_that_others_reach_need_a_flag_and_are_warned_of() {
     let archive = Archive::new();
     let (code, message) = archive.complaint(&["serve", "--listen", "0.0.0.0:0"]);
