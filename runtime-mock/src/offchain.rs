@@ -6,9 +6,10 @@ use sp_runtime::generic::Era;
 
 use crate::{BlockNumber, Runtime, RuntimeCall, System, TxExtension, UncheckedExtrinsic};
 
-/// Blocks for which such a transaction is valid, from its birth on.
-const ERA_BLOCKS: u64 = 64;
-/// Blocks before the present one at which it is born: a branch that is shorter by fewer has its birth too.
+/// Blocks for which such a transaction is valid, and after which the same call has the same bytes again: more than the 300 blocks of 6 seconds
+/// for which a pool refuses what it found invalid once or had too long.
+const ERA_BLOCKS: u64 = 512;
+/// Blocks before the present one at which it is born, on a chain that is long enough: a branch that is shorter by fewer has its birth too.
 const BORN_BEFORE: BlockNumber = 16;
 
 impl<Call> CreateTransactionBase<Call> for Runtime
@@ -39,7 +40,8 @@ where
     /// Mortal, so that the same call is another transaction after each block. A pool that let one go because it waited for long (full
     /// blocks do that) takes the very same bytes no more for half an hour, and another transaction at once.
     fn create_extension() -> TxExtension {
-        let birth = System::block_number().saturating_sub(BORN_BEFORE);
+        let now = System::block_number();
+        let birth = now.saturating_sub(BORN_BEFORE.min(now / 2));
         (
             frame_system::AuthorizeCall::new(),
             frame_system::CheckNonZeroSender::new(),

@@ -1,5 +1,7 @@
 //! Challenges through the whole runtime: its randomness, its pool, its extensions and its blocks.
 
+use std::collections::BTreeSet;
+
 use frame_support::{
     dispatch::Pays,
     storage::with_transaction,
@@ -168,6 +170,18 @@ fn an_answer_that_is_sent_again_is_another_transaction_and_valid_on_a_shorter_br
         assert_ne!(first.encode(), later.encode());
         for extrinsic in [first, later] {
             assert!(author.pool(extrinsic).is_ok());
+        }
+    });
+}
+
+/// Else a pool that refuses what it once had refuses what is sent again.
+#[test]
+fn an_answer_has_other_bytes_in_each_block_for_half_an_hour() {
+    with_challenges(|_, open| {
+        let mut seen = BTreeSet::new();
+        for number in 32..332 {
+            System::set_block_number(number);
+            assert!(seen.insert(answer(&open[0], CONTENT).encode()), "in block {number} as before");
         }
     });
 }
