@@ -44,8 +44,6 @@ enum Campaign {
     Crowd(Scale),
     /// Full disks and file systems that cannot be written; the count means nothing.
     Full(Scale),
-    /// Hostile bytes, for so many seconds for each target.
-    Fuzz(Scale),
     /// Not a campaign: writes the sound inputs of all targets into their corpora.
     #[command(hide = true)]
     FuzzCorpora,
@@ -73,9 +71,6 @@ fn main() -> Result<()> {
             tell("crowd", &scale, |scale| crowd::campaign(Duration::from_secs(scale.count), scale.seed))
         }
         Campaign::Full(scale) => tell("full", &scale, |scale| full::campaign(scale.seed)),
-        Campaign::Fuzz(scale) => {
-            tell("fuzz", &scale, |scale| fuzz::campaign(Duration::from_secs(scale.count), scale.seed))
-        }
         Campaign::FuzzCorpora => fuzz::write_corpora(),
         Campaign::FullInside { seed, folder } => {
             println!("{}", serde_json::to_string(&full::in_namespace(seed, &folder)?)?);

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::{
-    bench,
+    bench, fuzz,
     process::{Scratch, checkout, run, run_seen},
     setup,
     test::{BIN_DIR_ENV, target_folder},
@@ -72,7 +72,7 @@ impl Campaign {
             Self::Damage => 20_000,
             Self::Crowd => 60,
             Self::Full => 1,
-            Self::Fuzz => 30,
+            Self::Fuzz => 300,
         }
     }
 }
@@ -144,6 +144,9 @@ fn run_parts(campaign: Campaign, count: u64, seed: u64, programs: &Path) -> Resu
 
 fn run_one(campaign: Campaign, count: u64, seed: u64, programs: &Path) -> Result<Value> {
     println!("{}: {count}, seed {seed} ...", campaign.name());
+    if campaign == Campaign::Fuzz {
+        return fuzz::campaign(count, seed);
+    }
     let mut command = Command::new(programs.join("pakit-faults"));
     command.arg(campaign.name()).arg(count.to_string()).args(["--seed", &seed.to_string()]);
     command.env(BIN_DIR_ENV, programs);

@@ -7,6 +7,7 @@ mod build;
 mod clients;
 mod demo;
 mod faults;
+mod fuzz;
 mod http;
 mod omni;
 mod process;
@@ -77,6 +78,20 @@ enum Recipe {
         #[arg(long, requires = "only", conflicts_with = "count")]
         from: Option<PathBuf>,
     },
+    /// Feed what reads the bytes of others with hostile ones, made by an engine that coverage guides.
+    Fuzz {
+        /// Only this target; by default all, two at a time.
+        target: Option<String>,
+        /// How long each of them.
+        #[arg(long = "for", value_name = "SECONDS", default_value_t = 60, conflicts_with = "input")]
+        seconds: u64,
+        /// Add to the corpora in the checkout what reaches something new.
+        #[arg(long, conflicts_with = "input")]
+        keep: bool,
+        /// Only this input, such as one that broke a target.
+        #[arg(long, value_name = "FILE", requires = "target")]
+        input: Option<PathBuf>,
+    },
     /// Send requests that schemathesis makes up from docs/openapi.json to a service, and look at each answer.
     Http {
         /// Requests for each path at most.
@@ -114,6 +129,7 @@ fn main() -> ExitCode {
         }
         Recipe::Faults { only: Some(campaign), from: Some(from), .. } => faults::write_earlier(campaign, &from),
         Recipe::Faults { only, count, seed, from: _ } => faults::run_campaigns(only, count, seed),
+        Recipe::Fuzz { target, seconds, keep, input } => fuzz::run(&fuzz::Wanted { target, seconds, keep, input }),
         Recipe::Clients => clients::run(),
         Recipe::Omni { node } => omni::run(&node),
         Recipe::Http { examples } => http::run(examples),

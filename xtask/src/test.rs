@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
-    clients, http,
+    clients, fuzz, http,
     process::{self, typed},
     setup::{self, Environment},
     text, verifier,
@@ -72,6 +72,7 @@ fn all(report: &mut Report) -> Result<()> {
         process::run(clippy.args(["--", "-D", "warnings"]))?;
         Ok(String::new())
     })?;
+    report.run("format of the fuzzed program", cargo(&["fmt", "--manifest-path", fuzz::MANIFEST, "--check"]))?;
     report.step("dependencies' licenses and sources", || dependencies(&environment))?;
     report.run("documentation", documented())?;
     report.run(
@@ -86,6 +87,7 @@ fn all(report: &mut Report) -> Result<()> {
         command.env(BIN_DIR_ENV, target_folder()?.join("debug"));
         tests(&mut command)
     })?;
+    report.step("hostile bytes, guided by coverage", || fuzz::check(&environment))?;
     report.step("the verifier in Node.js and Chromium", || {
         verifier::check(&environment, Some(target_folder()?.join("debug")))
     })?;

@@ -190,7 +190,7 @@ fn segment(genesis: &[u8], instance: &[u8], mut records: &[u8]) -> Vec<u8> {
 }
 
 /// A repository whose audit is gone on with, and what all states of it have in common.
-static AUDITED: LazyLock<StorageEngine> = LazyLock::new(|| {
+pub(super) static AUDITED: LazyLock<StorageEngine> = LazyLock::new(|| {
     let options = InitOptions { seed: Some(7), ..InitOptions::default() };
     let (engine, _) = StorageEngine::in_memory(&options, offchain_store::Config::default()).unwrap();
     for number in 0..12u8 {
@@ -198,6 +198,11 @@ static AUDITED: LazyLock<StorageEngine> = LazyLock::new(|| {
     }
     engine
 });
+
+/// Makes what these targets make once.
+pub(super) fn warm_up() {
+    LazyLock::force(&AUDITED);
+}
 
 /// The state of an interrupted audit, whose genesis and root are those of the repository: as a file, and as what stands in one whose
 /// checksum is right.

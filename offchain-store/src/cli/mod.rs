@@ -27,6 +27,7 @@ use self::{
 use crate::engine::{Access, StorageEngine};
 use clap::{CommandFactory, Parser};
 use std::{
+    ffi::OsStr,
     io::{IsTerminal, Write},
     process::ExitCode,
 };
@@ -52,6 +53,14 @@ pub fn run() -> ExitCode {
             failure.kind.exit_code().into()
         }
     }
+}
+
+/// Reads arguments and does nothing else; the exit code where they are no command, or one for help. A door for the crate `faults`, and
+/// no part of the interface.
+#[doc(hidden)]
+pub fn read_arguments(arguments: &[&OsStr]) -> Result<(), i32> {
+    let arguments = std::iter::once(OsStr::new("pakit")).chain(arguments.iter().copied());
+    Cli::try_parse_from(arguments).map(|_| ()).map_err(|error| error.exit_code())
 }
 
 /// `PAKIT_LOG=debug pakit ...` shows what libraries say; otherwise what the command has to say of itself, if anything.

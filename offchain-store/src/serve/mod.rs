@@ -58,6 +58,15 @@ use tokio::{
 };
 use tokio_io_timeout::TimeoutStream;
 
+/// The bytes that a header Range asks for, where it asks for a part. A door for the crate `faults`, and no part of the interface.
+#[doc(hidden)]
+pub fn read_byte_range(value: &[u8], size: u64) -> Option<std::ops::Range<u64>> {
+    match range::wanted(value, size) {
+        range::Wanted::Part(part) => Some(part),
+        range::Wanted::Whole | range::Wanted::Nothing => None,
+    }
+}
+
 /// Where the service listens unless told otherwise.
 pub const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9955);
 
