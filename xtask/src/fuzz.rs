@@ -190,7 +190,7 @@ fn run_all(
     found: &Path,
     lanes: usize,
 ) -> Result<Vec<(String, Figures)>> {
-    let waiting = Mutex::new(targets.iter().rev());
+    let waiting = Mutex::new(targets.iter());
     let done = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for _ in 0..lanes {
