@@ -36,7 +36,7 @@ impl Checker<'_> {
     pub(super) fn check_marks(&mut self) {
         let mut found = Vec::new();
         let compared = Scratch::new().and_then(|scratch| {
-            let record = &mut |leaf_index| self.audit_record(leaf_index);
+            let record = &mut |leaf_index| Ok(self.audit_record(leaf_index));
             // Many of one kind say no more than a few.
             let tell = &mut |difference| found.extend((found.len() < PAGE).then_some(difference));
             differences(self.backend, &scratch, self.report.depth == Depth::Full, record, tell)

@@ -139,9 +139,7 @@ impl Removal<'_> {
     /// What is dropped is gone, so that marks are not believed that the audit trail does not tell of.
     fn compare_marks(&self, scratch: &Scratch) -> Result<(), GcError> {
         let mut first = None;
-        let record = &mut |leaf_index| {
-            super::audit_at(self.backend, leaf_index).map(|audit| audit.record).map_err(|error| error.to_string())
-        };
+        let record = &mut |leaf_index| super::record_at(self.backend, leaf_index);
         replay::differences(self.backend.as_ref(), scratch, true, record, &mut |difference| {
             first.get_or_insert(difference);
         })?;

@@ -106,6 +106,16 @@ pub fn audit_at(backend: &Arc<dyn DagBackend>, leaf_index: u64) -> Result<Audit,
     Ok(Audit { block, record })
 }
 
+/// The record of the audit block at a place in the log, or what is wrong with it. That it could not be looked at says nothing of
+/// it, and is an error: whoever went on would take the trail to be without it.
+pub(crate) fn record_at(backend: &Arc<dyn DagBackend>, leaf_index: u64) -> Result<replay::Read, BackendError> {
+    match audit_at(backend, leaf_index) {
+        Ok(audit) => Ok(Ok(audit.record)),
+        Err(RecordError::Backend(error)) if !matches!(error, BackendError::Damaged(_)) => Err(error),
+        Err(error) => Ok(Err(error.to_string())),
+    }
+}
+
 /// Who forgot a block, when and why, for people.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Told {

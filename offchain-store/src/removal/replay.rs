@@ -47,25 +47,28 @@ pub enum Difference {
     Retention,
 }
 
+/// The record of an audit block, or what is wrong with it.
+pub(crate) type Read = Result<AuditRecord, String>;
+
 /// Names of the marks.
 const FORGOTTEN: &str = "forgotten";
 const PINNED: &str = "pinned";
 
 /// Tells of each difference; gives the retention rule that the trail tells of, and leaves its marks in the scratch. Costs the audit records; a thorough look also at what was put as
 /// a listing since the newest of them. `record` reads the record of an audit block, or says what is wrong with it; differences that follow from a
-/// record that cannot be read are told too.
+/// wrong record are told too.
 pub(crate) fn differences(
     backend: &dyn DagBackend,
     scratch: &Scratch,
     is_thorough: bool,
-    record: &mut dyn FnMut(u64) -> Result<AuditRecord, String>,
+    record: &mut dyn FnMut(u64) -> Result<Read, BackendError>,
     tell: &mut dyn FnMut(Difference),
 ) -> Result<Retention, BackendError> {
     let mut retention = Retention::default();
     let mut audits = Pages::new(|after| backend.audits(after, PAGE));
     let (mut sequence, mut last) = (0, None);
     while let Some(leaf_index) = audits.next()? {
-        match record(leaf_index) {
+        match record(leaf_index)? {
             Ok(record) => {
                 if record.sequence != sequence {
                     let what = format!("it counts {} audit blocks before it instead of {sequence}", record.sequence);
@@ -83,7 +86,7 @@ pub(crate) fn differences(
     // The newest ones leave no gap in the numbers when they are left out.
     let mut later = Pages::new(|after: Option<u64>| backend.of_codec(cid::DAG_CBOR, after.or(last), PAGE));
     while let Some(leaf_index) = later.next()?.filter(|_| is_thorough) {
-        if record(leaf_index).is_ok_and(|record| record.sequence == sequence) {
+        if record(leaf_index)?.is_ok_and(|record| record.sequence == sequence) {
             tell(Difference::WrongAudit { leaf_index, what: "it is not listed as one".into() });
         }
     }
@@ -108,12 +111,12 @@ pub(crate) fn differences(
 pub(crate) fn learn(
     backend: &dyn DagBackend,
     scratch: &Scratch,
-    record: &mut dyn FnMut(u64) -> Result<AuditRecord, String>,
+    record: &mut dyn FnMut(u64) -> Result<Read, BackendError>,
 ) -> Result<Option<Retention>, BackendError> {
     let (mut retention, mut sequence) = (Retention::default(), 0);
     let mut listings = Pages::new(|after| backend.of_codec(cid::DAG_CBOR, after, PAGE));
     while let Some(leaf_index) = listings.next()? {
-        let Ok(record) = record(leaf_index) else { continue };
+        let Ok(record) = record(leaf_index)? else { continue };
         if record.sequence > sequence {
             return Ok(None);
         }
@@ -177,5 +180,34 @@ where
         if is_kept_first {
             next_kept = kept.next()?;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::{Config, InitOptions, StorageEngine, removal::ForgetOptions};
+    use std::io::Cursor;
+
+    /// Else a restore whose disk failed for a moment would leave out that blocks were forgotten, and say that all is well.
+    #[test]
+    fn a_record_that_cannot_be_looked_at_is_not_taken_for_one_that_is_not_there() {
+        let engine = StorageEngine::in_memory(&InitOptions::default(), Config::default()).unwrap().0;
+        let block = engine.store(Cursor::new(b"forgotten"), None).unwrap().block;
+        let options = ForgetOptions { why: String::new(), only_listing: false };
+        engine.removal(|mut removal| removal.forget(&[block], &options)).unwrap();
+        let (backend, scratch) = (engine.backend().as_ref(), || Scratch::new().unwrap());
+        let fails = &mut |_| Err(BackendError::DiskFull);
+        let told = &mut |difference| panic!("{difference}");
+        assert!(matches!(differences(backend, &scratch(), false, fails, told), Err(BackendError::DiskFull)));
+        assert!(matches!(learn(backend, &scratch(), fails), Err(BackendError::DiskFull)));
+        // What is wrong with a record is told, and ends nothing.
+        let mut told = 0;
+        let wrong = &mut |_| Ok(Err("it is wrong".to_owned()));
+        differences(backend, &scratch(), false, wrong, &mut |_| told += 1).unwrap();
+        assert!(told > 0);
+        assert!(learn(backend, &scratch(), wrong).unwrap().is_some());
     }
 }

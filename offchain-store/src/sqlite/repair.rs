@@ -126,9 +126,7 @@ pub fn repair(
 /// Makes the marks what the audit trail in the log tells, if no part of it is lost; says how much was other.
 pub(crate) fn learn_marks(backend: &Arc<SqliteBackend>) -> std::result::Result<u64, BackendError> {
     let all: Arc<dyn DagBackend> = backend.clone();
-    let record = &mut |leaf_index| {
-        removal::audit_at(&all, leaf_index).map(|audit| audit.record).map_err(|error| error.to_string())
-    };
+    let record = &mut |leaf_index| removal::record_at(&all, leaf_index);
     let mut different = 0;
     replay::differences(all.as_ref(), &Scratch::new()?, true, record, &mut |_| different += 1)?;
     if different == 0 {
