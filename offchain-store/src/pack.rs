@@ -271,7 +271,8 @@ impl PackWriter {
     fn room(&mut self) -> io::Result<(u32, u64)> {
         if self.next.pack == 0 || self.next.bytes >= PACK_BYTES_MAX || self.ended == Some(self.next.pack) {
             self.unsynced.extend(self.file.take());
-            return self.begin(self.next_number());
+            let number = self.next_number()?;
+            return self.begin(number);
         }
         if self.file.is_none() {
             self.file = Some(File::options().write(true).open(path(&self.repository, self.next.pack))?);
@@ -279,9 +280,10 @@ impl PackWriter {
         Ok((self.next.pack, self.next.bytes))
     }
 
-    /// A number that nobody gave a pack.
-    fn next_number(&self) -> u32 {
-        self.next.pack.max(self.taken.unwrap_or(0)) + 1
+    /// A number that nobody gave a pack. Somebody who wrote the table of packs may have used them up; none begins anew.
+    fn next_number(&self) -> io::Result<u32> {
+        let last = self.next.pack.max(self.taken.unwrap_or(0));
+        last.checked_add(1).ok_or_else(|| io::Error::other("no number is left for another pack"))
     }
 
     fn begin(&mut self, number: u32) -> io::Result<(u32, u64)> {
@@ -357,7 +359,8 @@ impl PackWriter {
     pub(crate) fn begin_pack(&mut self) -> Result<(), PackError> {
         self.look()?;
         self.unsynced.extend(self.file.take());
-        let (pack, bytes) = self.begin(self.next_number())?;
+        let number = self.next_number()?;
+        let (pack, bytes) = self.begin(number)?;
         self.next = End { pack, bytes };
         self.changed.insert(pack, bytes);
         Ok(())

@@ -6,6 +6,7 @@
 use crate::{
     backend::StoredChunk,
     bulk::{Note, NoteKind},
+    metadata::METADATA_BYTES_MAX,
 };
 use pakit_primitives::{Compression, ContentHash, MetadataHash, hasher::Digest};
 
@@ -440,7 +441,8 @@ impl ListPart {
                 number: from.number()?,
                 chunk_hash: ContentHash::new(from.digest()?),
                 original_size: from.small()?,
-                stored_size: from.number()?,
+                // No chunk takes more; a sum of so many as a file holds stays far below 2^64.
+                stored_size: from.small()?.into(),
             });
         }
         from.end()?;
@@ -494,7 +496,10 @@ impl Encoder {
 impl<'a> Decoder<'a> {
     pub(crate) fn block_entry(&mut self) -> Result<BlockEntry<'a>, RecordError> {
         match self.byte()? {
-            0 => Ok(BlockEntry::Metadata(MetadataHash::new(self.digest()?), self.byte_string()?)),
+            0 => match (self.digest()?, self.byte_string()?) {
+                (_, map) if map.len() > METADATA_BYTES_MAX => Err(RecordError::TooLong),
+                (hash, map) => Ok(BlockEntry::Metadata(MetadataHash::new(hash), map)),
+            },
             1 => Ok(BlockEntry::Block(self.number()?, self.byte_string()?)),
             2 => Ok(BlockEntry::Audit(self.number()?, self.byte_string()?)),
             _ => Err(RecordError::Malformed),

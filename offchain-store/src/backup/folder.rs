@@ -111,6 +111,7 @@ impl Folder {
             && manifest.size > 0
             && manifest.first_segment > 0
             && manifest.first_segment <= manifest.last_segment
+            && manifest.last_segment < u64::MAX
             && absent.is_none_or(|absent| absent.snapshot <= number);
         if is_sane { Ok(manifest) } else { Err(FolderError::Malformed(path)) }
     }

@@ -19,7 +19,7 @@ use crate::{
     log::{LogAppender, LogReader},
     pack,
     record::{BlockEntry, Decoder, Kind, ListPart, RecordError, chunks},
-    sqlite::{Options, SqliteBackend, repair::learn_marks},
+    sqlite::{Options, SqliteBackend, open_lock_file, repair::learn_marks},
 };
 use crossbeam_channel::{Sender, bounded};
 use pakit_primitives::{Head, MetadataHash};
@@ -96,7 +96,7 @@ pub fn restore(
     let restored = source.recover(&backend, &survey, progress)?;
     // What was forgotten and pinned follows from the audit blocks in the log.
     let backend = Arc::new(backend);
-    learn_marks(&backend)?;
+    learn_marks(&backend, true)?;
     let in_use = || BackendError::Locked(workplace.dir.clone());
     Arc::into_inner(backend).ok_or_else(in_use)?.filled(options)?;
     workplace.finish(target)?;
@@ -337,6 +337,10 @@ impl Recovery<'_> {
         while !from.is_empty() {
             let entry = from.block_entry().map_err(|source| reader.damaged(source))?;
             match entry {
+                // One stands before its block. More would be kept for nobody.
+                BlockEntry::Metadata(..) if !self.maps.is_empty() => {
+                    return Err(reader.damaged(RecordError::Malformed).into());
+                }
                 BlockEntry::Metadata(hash, map) => self.maps.push((hash, map.to_vec())),
                 BlockEntry::Block(payload, header) | BlockEntry::Audit(payload, header) => {
                     let block = DagBlock::from_header_bytes(header);
@@ -415,6 +419,17 @@ fn remove_left_over(dir: &Path, name: &str) -> io::Result<()> {
     if name == pack::FOLDER { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }
 }
 
+/// Whether a folder is what an earlier restore left, and nobody's repository that has this name: nothing is in it, or the lock of a
+/// restore, which is made first and removed last, and nothing that a restore does not make. Not through a symlink.
+fn is_left_over(dir: &Path) -> io::Result<bool> {
+    if !dir.symlink_metadata()?.is_dir() {
+        return Ok(false);
+    }
+    let names = fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?;
+    let is_of_a_restore = names.iter().any(|name| name == LOCK);
+    Ok(names.is_empty() || is_of_a_restore && names.iter().all(|name| LEFT_OVER.iter().any(|known| name == *known)))
+}
+
 /// The folder beside the target in which the repository is put together.
 struct Workplace {
     dir: PathBuf,
@@ -440,16 +455,20 @@ impl Workplace {
         let mut dir = target.as_os_str().to_owned();
         dir.push(".restoring");
         let dir = PathBuf::from(dir);
-        fs::create_dir_all(&dir).map_err(|source| failed(&dir, source))?;
-        for name in fs::read_dir(&dir).map_err(|source| failed(&dir, source))? {
-            let name = name.map_err(|source| failed(&dir, source))?.file_name();
-            if !LEFT_OVER.iter().any(|known| name == *known) {
-                return Err(RestoreBackupError::Workplace(dir));
+        if let Some(above) = dir.parent() {
+            fs::create_dir_all(above).map_err(|source| failed(above, source))?;
+        }
+        match fs::create_dir(&dir) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let is_left_over = is_left_over(&dir).map_err(|source| failed(&dir, source))?;
+                if !is_left_over {
+                    return Err(RestoreBackupError::Workplace(dir));
+                }
             }
+            made => made.map_err(|source| failed(&dir, source))?,
         }
         let path = dir.join(LOCK);
-        let opened = File::options().read(true).write(true).create(true).truncate(false).open(&path);
-        let lock = opened.map_err(|source| failed(&path, source))?;
+        let lock = open_lock_file(&path).map_err(|source| failed(&path, source))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(RestoreBackupError::Busy(target)),
@@ -515,5 +534,20 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         drop(Workplace::take(&target).unwrap());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_repository_that_has_the_name_of_the_workplace_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, other) = (folder.path().join("target"), folder.path().join("target.restoring"));
+        let refused = || matches!(Workplace::take(&target), Err(RestoreBackupError::Workplace(dir)) if dir == other);
+        let repository = folder.path().join("repository");
+        SqliteBackend::create(&repository, &Options::default()).unwrap();
+        std::os::unix::fs::symlink(&repository, &other).unwrap();
+        assert!(refused());
+        fs::remove_file(&other).unwrap();
+        fs::rename(&repository, &other).unwrap();
+        assert!(refused());
+        SqliteBackend::open(&other, crate::sqlite::Access::Write, &Options::default()).unwrap();
     }
 }

@@ -4,7 +4,7 @@
 //! manifest and little else, and loses the moment at which it was taken, not the blocks. What frees room is dropping the
 //! last snapshot of a whole series, after a full backup has begun another.
 
-use super::{FolderError, Snapshot, folder::Folder, manifest::SnapshotManifest};
+use super::{FolderError, Snapshot, folder::Folder, manifest::SnapshotManifest, survey::check_presence};
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 use std::{
     collections::{BTreeSet, HashSet},
@@ -52,6 +52,8 @@ pub fn prune(dir: &Path, keep: &Keep, zone: &TimeZone, is_dry_run: bool) -> Resu
     let chosen = choose(&manifests, keep, zone);
     let (kept, dropped): (Vec<_>, Vec<_>) =
         manifests.into_iter().partition(|manifest| chosen.contains(&manifest.number));
+    // A manifest that names what is not there does not say what may go.
+    kept.iter().try_for_each(|manifest| check_presence(&folder, manifest))?;
     let mut pruned = Pruned {
         kept: kept.iter().map(Snapshot::from).collect(),
         dropped: dropped.iter().map(Snapshot::from).collect(),

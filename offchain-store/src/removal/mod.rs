@@ -111,7 +111,7 @@ pub fn audit_at(backend: &Arc<dyn DagBackend>, leaf_index: u64) -> Result<Audit,
 pub(crate) fn record_at(backend: &Arc<dyn DagBackend>, leaf_index: u64) -> Result<replay::Read, BackendError> {
     match audit_at(backend, leaf_index) {
         Ok(audit) => Ok(Ok(audit.record)),
-        Err(RecordError::Backend(error)) if !matches!(error, BackendError::Damaged(_)) => Err(error),
+        Err(RecordError::Backend(error)) => Err(error),
         Err(error) => Ok(Err(error.to_string())),
     }
 }

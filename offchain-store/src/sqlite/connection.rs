@@ -106,6 +106,15 @@ impl Drop for Snapshot<'_> {
     }
 }
 
+/// Writes what is there. SQLite keeps to itself why a switch to the write-ahead log did not take; whatever it was, a full disk above
+/// all, fails this as well, and is told.
+pub(super) fn rewrite(path: &Path) -> Result<()> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    Ok(connection.pragma_update(None, "user_version", version)?)
+}
+
 /// From now on pages go into the database at once, and a transaction that fails leaves it damaged.
 pub(super) fn stop_log(connection: &Connection) -> Result<()> {
     set(connection, "journal_mode", "OFF", "off".to_owned())?;
@@ -146,6 +155,8 @@ fn set_up(connection: &Connection, options: &Options, cache_bytes: u64) -> Resul
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // A file that someone else damaged must not run functions, and is looked at more closely.
     set(connection, "trusted_schema", 0, 0)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false)?;
     set(connection, "cell_size_check", 1, 1)?;
     // A mapped file that is cut short ends the process with a signal instead of an error.
     set(connection, "mmap_size", 0, 0)?;

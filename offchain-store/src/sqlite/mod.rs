@@ -204,15 +204,32 @@ impl SqliteBackend {
     pub(crate) fn filled(self, options: &Options) -> std::result::Result<(), BackendError> {
         let dir = self.dir.clone();
         drop(self);
+        let path = dir.join(DATABASE_FILE);
         let close = || -> Result<()> {
-            let path = dir.join(DATABASE_FILE);
             let connection = connection::open_write(&path, true, options)?;
             connection::empty_log(&connection)?;
-            connection.close().map_err(|(_, error)| error)?;
-            // SQLite tells of a failure to switch to the write-ahead log only whoever opens the file next.
-            schema::verify(&connection::open_write(&path, false, options)?)
+            Ok(connection.close().map_err(|(_, error)| error)?)
         };
-        close().map_err(|fault| fault.in_repository(&dir))
+        Self::make_whole(&dir, &path, options, close)
+    }
+
+    /// Makes a new database, and looks at it: SQLite tells of some failures only whoever opens the file next, of one to switch to the
+    /// write-ahead log, for one. What is new is not damaged: the disk failed, or is full.
+    fn make_whole(
+        dir: &Path,
+        path: &Path,
+        options: &Options,
+        make: impl FnOnce() -> Result<()>,
+    ) -> std::result::Result<(), BackendError> {
+        let look = |()| schema::verify(&connection::open_write(path, false, options)?);
+        match make().and_then(look).map_err(|fault| fault.in_repository(dir)) {
+            Err(BackendError::Damaged(what)) => {
+                connection::rewrite(path).map_err(|fault| fault.in_repository(dir))?;
+                let source = io::Error::other(format!("the new database did not become whole: {what}"));
+                Err(BackendError::Io { path: path.to_owned(), source })
+            }
+            looked => looked,
+        }
     }
 
     fn make(dir: &Path, options: &Options) -> std::result::Result<(PathBuf, File), BackendError> {
@@ -237,16 +254,7 @@ impl SqliteBackend {
             connection::empty_log(&connection)?;
             Ok(connection.close().map_err(|(_, error)| error)?)
         };
-        make().map_err(|fault| fault.in_repository(dir))?;
-        // SQLite tells of some failures only whoever opens the file next: of one to switch to the write-ahead log, for one.
-        let look = || schema::verify(&connection::open_write(&new_path, false, options)?);
-        match look().map_err(|fault| fault.in_repository(dir)) {
-            Err(BackendError::Damaged(what)) => {
-                let source = io::Error::other(format!("the new database did not become whole: {what}"));
-                return Err(BackendError::Io { path: new_path, source });
-            }
-            looked => looked?,
-        }
+        Self::make_whole(dir, &new_path, options, make)?;
         std::fs::rename(&new_path, &path).map_err(|source| io_error(dir, &path, source))?;
         sync_dir(dir)?;
         Ok((dir.clone(), lock))

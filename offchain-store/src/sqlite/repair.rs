@@ -32,6 +32,7 @@ use pakit_primitives::{BlockHash, ContentHash, SoftwareHasher, hasher::Digest, l
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use serde::{Serialize, Serializer};
 use std::{
+    cell::Cell,
     collections::{BTreeMap, BTreeSet, HashMap},
     path::Path,
     sync::Arc,
@@ -119,21 +120,31 @@ pub fn repair(
     if backend.totals()?.frontier != frontier {
         backend.write(|txn| Ok(txn.execute("UPDATE totals SET frontier = ?1", [int(frontier)])?))?;
     }
-    report.marks_corrected = learn_marks(&Arc::new(backend))?;
+    report.marks_corrected = learn_marks(&Arc::new(backend), false)?;
     Ok(report)
 }
 
-/// Makes the marks what the audit trail in the log tells, if no part of it is lost; says how much was other.
-pub(crate) fn learn_marks(backend: &Arc<SqliteBackend>) -> std::result::Result<u64, BackendError> {
+/// Makes the marks what the audit trail in the log tells, if no part of it is lost; says how much was other. Of a new repository nothing
+/// is lost: what cannot be read there is an error.
+pub(crate) fn learn_marks(backend: &Arc<SqliteBackend>, is_new: bool) -> std::result::Result<u64, BackendError> {
     let all: Arc<dyn DagBackend> = backend.clone();
-    let record = &mut |leaf_index| removal::record_at(&all, leaf_index);
+    let is_part_unread = Cell::new(false);
+    let record = &mut |leaf_index| match removal::record_at(&all, leaf_index) {
+        // SQLite calls it damage, too, when a disk does not give a page for once.
+        Err(BackendError::Damaged(what)) if !is_new => {
+            is_part_unread.set(true);
+            Ok(Err(what))
+        }
+        read => read,
+    };
     let mut different = 0;
     replay::differences(all.as_ref(), &Scratch::new()?, true, record, &mut |_| different += 1)?;
     if different == 0 {
         return Ok(0);
     }
     let told = Scratch::new()?;
-    let Some(retention) = replay::learn(all.as_ref(), &told, record)? else { return Ok(0) };
+    let learned = replay::learn(all.as_ref(), &told, record)?.filter(|_| !is_part_unread.get());
+    let Some(retention) = learned else { return Ok(0) };
     backend.write(|txn| super::marks::rewrite(txn, &told, retention))?;
     Ok(different)
 }

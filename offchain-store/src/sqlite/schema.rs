@@ -332,22 +332,27 @@ pub(super) fn verify(connection: &Connection) -> Result<(), Fault> {
     let mut reference = Connection::open_in_memory()?;
     migrate(&mut reference, 0)?;
     let (expected, mut found) = (definitions(&reference)?, definitions(connection)?);
-    for (name, definition) in expected {
-        if found.remove(&name).as_ref() != Some(&definition) {
+    for (key, definition) in expected {
+        if found.remove(&key).as_ref() != Some(&definition) {
+            let (_, name) = key;
             return Err(BackendError::Damaged(format!("{name} is missing from the database, or altered")).into());
         }
     }
     match found.into_keys().next() {
-        Some(name) => Err(BackendError::Damaged(format!("{name} does not belong into the database")).into()),
+        Some((kind, name)) => {
+            Err(BackendError::Damaged(format!("the {kind} {name} does not belong into the database")).into())
+        }
         None => Ok(()),
     }
 }
 
-/// Definitions by name, without SQLite's own tables and implicit indexes.
-fn definitions(connection: &Connection) -> Result<BTreeMap<String, Option<String>>, Fault> {
-    let mut statement =
-        connection.prepare("SELECT name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite@_%' ESCAPE '@'")?;
-    let rows = statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?;
+/// Definitions by kind and name, without SQLite's own tables and implicit indexes. A trigger or a view is never SQLite's own, whatever
+/// its name, and may have that of a table.
+fn definitions(connection: &Connection) -> Result<BTreeMap<(String, String), Option<String>>, Fault> {
+    let sql = "SELECT type, name, sql FROM sqlite_schema WHERE type IN ('trigger', 'view')
+        OR NOT (name LIKE 'sqlite@_%' ESCAPE '@' AND (type = 'table' OR sql IS NULL))";
+    let mut statement = connection.prepare(sql)?;
+    let rows = statement.query_map((), |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
@@ -366,5 +371,19 @@ mod tests {
         assert_eq!(&digest(VERSION_3_REMOVAL)[..16], "20d49d7c7a19bcf8", "a change needs a new migration");
         assert_eq!(&digest(VERSION_3_PACKS)[..16], "6b3961076b7995d2", "a change needs a new migration");
         assert_eq!(VERSION, 3);
+    }
+
+    #[test]
+    fn a_trigger_is_noticed_whatever_its_name() {
+        for name in ["sqlite_autoindex", "payloads", "anything"] {
+            let mut connection = Connection::open_in_memory().unwrap();
+            migrate(&mut connection, 0).unwrap();
+            verify(&connection).unwrap();
+            let sql = format!("CREATE TRIGGER {name} AFTER INSERT ON blocks BEGIN SELECT 1; END");
+            connection.execute_batch("PRAGMA writable_schema = ON").unwrap();
+            let planted = "INSERT INTO sqlite_schema VALUES ('trigger', ?1, 'blocks', 0, ?2)";
+            connection.execute(planted, [name, &sql]).unwrap();
+            assert!(verify(&connection).is_err(), "{name}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use crate::{
         progress::{AnchorReceipt, Until},
         worker::{AnchorWorker, ProgressSink},
     },
-    sqlite::outbox::rows::{Binding, Purpose, RowState},
+    sqlite::outbox::rows::{Binding, OutboxRow, Purpose, RowState},
 };
 use pakit_primitives::{Head, chain::DagId};
 
@@ -125,9 +125,19 @@ impl<C: Connect> AnchorWorker<C> {
             AnchorPlan::Extend { base, size } => (base, size, None),
             AnchorPlan::Restore { base, size, before_nonce } => (base, size, Some(before_nonce)),
         };
+        let is_of_dag = |purpose: &Purpose| matches!(purpose, Purpose::Anchor { dag: its, .. } if *its == dag);
+        let is_own = |row: &&OutboxRow| row.signed.signer == key.account() && is_of_dag(&row.purpose);
+        let anchors = || view.rows.iter().filter(is_own);
+        if anchors().any(|row| row.purpose.head().size == size) {
+            // It was found in a block that fell out of the best chain meanwhile: the next look sees it there or nowhere.
+            return Ok(());
+        }
         let nonce = self.next_nonce(view, key).await?;
-        if before_nonce.is_some_and(|before| nonce >= before) {
-            // Without a nonce below it, what builds on the missing head can only fail or expire.
+        let is_too_late = |before| nonce >= before;
+        // An anchor that expired may have left a nonce open below that of one that builds on somebody else's.
+        let is_too_early = || anchors().any(|row| row.state != RowState::InBlock && row.signed.nonce > nonce);
+        if before_nonce.map_or_else(is_too_early, is_too_late) {
+            // What is signed comes before what it builds on, or after what builds on it: one of them can only fail, or expire.
             return Ok(());
         }
         let (call, purpose) = anchor_call(self.backend.as_ref(), dag, base, size)?;

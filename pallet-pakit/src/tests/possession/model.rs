@@ -1,8 +1,9 @@
 //! Random sequences of all calls and blocks, against a model of a few lines. The state is checked after each step.
 
 use super::*;
-use crate::{Faults, possession::Round};
-use pakit_primitives::fraud::Evidence;
+use crate::{Dags, Faults, NextDagId, possession::Round};
+use frame_support::traits::UnfilteredDispatchable;
+use pakit_primitives::{chain::Succession, fraud::Evidence};
 use proptest::prelude::*;
 
 /// DAG 2 has a log that breaks the rules.
@@ -12,6 +13,11 @@ const ACCOUNTS: [AccountId; 3] = [OWNER, HEIR, STRANGER];
 
 #[derive(Clone, Debug)]
 enum Step {
+    /// Of a further DAG, which goes on from the latest head of another one or from none.
+    Create {
+        who: AccountId,
+        succeeds: Option<u32>,
+    },
     Anchor {
         who: AccountId,
         dag: u32,
@@ -102,6 +108,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let leaf = || 0u64..12;
     let step =
         prop_oneof![
+            (who(), proptest::option::of(dag())).prop_map(|(who, succeeds)| Step::Create { who, succeeds }),
             (who(), dag(), 1u64..13).prop_map(|(who, dag, size)| Step::Anchor { who, dag, size }),
             (who(), dag(), leaf()).prop_map(|(who, dag, leaf)| Step::Record { who, dag, leaf }),
             (who(), dag(), leaf()).prop_map(|(who, dag, leaf)| Step::RemoveRecord { who, dag, leaf }),
@@ -144,6 +151,10 @@ struct Model {
     owners: Vec<AccountId>,
     bonds: Vec<Option<Bond>>,
     faulty: Vec<bool>,
+    /// Which of them another one goes on from.
+    succeeded: Vec<bool>,
+    /// How many there are, those among them that no step but their creation names.
+    created: u32,
     /// What was burned of stakes.
     burned: u64,
     seen_events: usize,
@@ -166,6 +177,8 @@ impl Model {
             owners: vec![OWNER; DAGS as usize],
             bonds: none(),
             faulty: vec![false; DAGS as usize],
+            succeeded: vec![false; DAGS as usize],
+            created: DAGS,
             burned: 0,
             seen_events: 0,
         }
@@ -183,6 +196,7 @@ impl Model {
     fn take(&mut self, step: &Step) {
         let now = System::block_number();
         match step.clone() {
+            Step::Create { who, succeeds } => self.create(who, succeeds),
             Step::Anchor { who, dag, size } => {
                 let _ = self.keepers[dag as usize].archive.anchor(who, dag, size);
             }
@@ -261,6 +275,23 @@ impl Model {
                 }
             }
         }
+    }
+
+    fn create(&mut self, who: AccountId, succeeds: Option<u32>) {
+        let succession = succeeds.map(|dag| {
+            let latest = Pakit::dag(dag).unwrap().latest;
+            Succession { dag, size: latest.size, root: latest.root }
+        });
+        let may_succeed = |dag: u32| self.owners[dag as usize] == who && !self.succeeded[dag as usize];
+        let expected = succeeds.is_none_or(may_succeed);
+        let genesis = self.keepers[0].archive.header(0);
+        // As a runtime dispatches it: what fails leaves nothing.
+        let call = crate::Call::<Test>::create_dag { genesis_header: genesis, succeeds: succession };
+        assert_eq!(call.dispatch_bypass_filter(signed(who)).is_ok(), expected);
+        if let (true, Some(dag)) = (expected, succeeds) {
+            self.succeeded[dag as usize] = true;
+        }
+        self.created += u32::from(expected);
     }
 
     fn stake(&mut self, who: AccountId, dag: u32, amount: u64, now: u64) {
@@ -348,6 +379,8 @@ impl Model {
             }
         }
         self.seen_events = events.len();
+        assert_eq!(NextDagId::<Test>::get(), self.created);
+        assert_eq!(Dags::<Test>::iter_keys().count() as u32, self.created);
         for dag in 0..DAGS {
             let told = Stakes::<Test>::get(dag).map(|stake| Bond {
                 staker: stake.staker,
