@@ -286,7 +286,7 @@ impl Model {
         let expected = succeeds.is_none_or(may_succeed);
         let genesis = self.keepers[0].archive.header(0);
         // As a runtime dispatches it: what fails leaves nothing.
-        let call = crate::Call::<Test>::create_dag { genesis_header: genesis, succeeds: succession };
+        let call = Call::<Test>::create_dag { genesis_header: genesis, succeeds: succession };
         assert_eq!(call.dispatch_bypass_filter(signed(who)).is_ok(), expected);
         if let (true, Some(dag)) = (expected, succeeds) {
             self.succeeded[dag as usize] = true;
