@@ -25,6 +25,8 @@ pub type FromV1ToV2<T> =
 
 /// What does not look at the version by itself, and so is not to be named by a runtime.
 mod unchecked {
+    #[cfg(feature = "try-runtime")]
+    use alloc::vec::Vec;
     use core::marker::PhantomData;
     use frame_support::traits::UncheckedOnRuntimeUpgrade;
 
@@ -37,12 +39,12 @@ mod unchecked {
 
     #[cfg(feature = "try-runtime")]
     impl<T: crate::Config> UncheckedOnRuntimeUpgrade for FromV1ToV2<T> {
-        fn pre_upgrade() -> Result<alloc::vec::Vec<u8>, sp_runtime::TryRuntimeError> {
+        fn pre_upgrade() -> Result<Vec<u8>, sp_runtime::TryRuntimeError> {
             crate::Pallet::<T>::check_items()?;
             Ok(super::digest_of_items::<T>().to_vec())
         }
 
-        fn post_upgrade(before: alloc::vec::Vec<u8>) -> Result<(), sp_runtime::TryRuntimeError> {
+        fn post_upgrade(before: Vec<u8>) -> Result<(), sp_runtime::TryRuntimeError> {
             frame_support::ensure!(
                 before == super::digest_of_items::<T>(),
                 "the upgrade changed more than the storage version"
