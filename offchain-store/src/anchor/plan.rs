@@ -25,6 +25,8 @@ pub enum AnchorPlan {
         base: Head,
         /// Size of the target.
         size: u64,
+        /// Nonce of the pending extrinsic that it builds on; the new one's has to be above it.
+        after_nonce: Option<u64>,
     },
     /// Anchor an earlier head again, whose extrinsic expired while a later one that builds on it is still live.
     Restore {
@@ -35,6 +37,18 @@ pub enum AnchorPlan {
         /// Nonce of the extrinsic that builds on it; the new one's has to be below it.
         before_nonce: u64,
     },
+}
+
+impl AnchorPlan {
+    /// Whether what is planned comes at its place with this nonce: before what builds on it, and after what it builds on. Else one of
+    /// them can only fail, or expire.
+    pub fn fits_nonce(&self, nonce: u64) -> bool {
+        match *self {
+            Self::Wait => false,
+            Self::Extend { after_nonce, .. } => after_nonce.is_none_or(|after| nonce > after),
+            Self::Restore { before_nonce, .. } => nonce < before_nonce,
+        }
+    }
 }
 
 /// Plans for a chain whose latest head is `latest`, with `account_nonce` the signer's nonce at the same block. `pending` is
@@ -56,7 +70,12 @@ pub fn plan_anchor(latest: Head, account_nonce: u64, pending: &[PendingAnchor], 
         }
         base = anchor.head;
     }
-    if base.size >= target.size { AnchorPlan::Wait } else { AnchorPlan::Extend { base, size: target.size } }
+    let after_nonce = pending.last().map(|anchor| anchor.nonce);
+    if base.size >= target.size {
+        AnchorPlan::Wait
+    } else {
+        AnchorPlan::Extend { base, size: target.size, after_nonce }
+    }
 }
 
 /// The nonce of the next extrinsic: the first one that is not used up in the best block (`account`), not taken in the
@@ -83,15 +102,19 @@ mod tests {
         PendingAnchor { head: head(size), base_size, nonce }
     }
 
+    fn extend(base: Head, size: u64, after_nonce: Option<u64>) -> AnchorPlan {
+        AnchorPlan::Extend { base, size, after_nonce }
+    }
+
     #[test]
     fn the_first_anchor_extends_the_chains_head_and_the_next_ones_what_is_pending() {
-        assert_eq!(plan_anchor(head(1), 0, &[], head(5)), AnchorPlan::Extend { base: head(1), size: 5 });
+        assert_eq!(plan_anchor(head(1), 0, &[], head(5)), extend(head(1), 5, None));
         let one = [pending(1, 5, 0)];
         assert_eq!(plan_anchor(head(1), 0, &one, head(5)), AnchorPlan::Wait);
-        assert_eq!(plan_anchor(head(1), 0, &one, head(9)), AnchorPlan::Extend { base: head(5), size: 9 });
+        assert_eq!(plan_anchor(head(1), 0, &one, head(9)), extend(head(5), 9, Some(0)));
         let two = [pending(1, 5, 0), pending(5, 9, 1)];
         assert_eq!(plan_anchor(head(1), 0, &two, head(8)), AnchorPlan::Wait);
-        assert_eq!(plan_anchor(head(1), 0, &two, head(12)), AnchorPlan::Extend { base: head(9), size: 12 });
+        assert_eq!(plan_anchor(head(1), 0, &two, head(12)), extend(head(9), 12, Some(1)));
     }
 
     #[test]
@@ -101,7 +124,17 @@ mod tests {
         assert_eq!(plan_anchor(head(1), 6, &orphan, head(20)), restore);
         assert_eq!(plan_anchor(head(1), 6, &orphan, head(3)), restore);
         let mended = [pending(1, 5, 6), pending(5, 9, 7)];
-        assert_eq!(plan_anchor(head(1), 6, &mended, head(20)), AnchorPlan::Extend { base: head(9), size: 20 });
+        assert_eq!(plan_anchor(head(1), 6, &mended, head(20)), extend(head(9), 20, Some(7)));
+    }
+
+    #[test]
+    fn an_anchor_takes_no_nonce_below_that_of_the_one_that_it_builds_on() {
+        // Nonce 6 was left open by an anchor that expired, since somebody else's stands where it was to stand.
+        let plan = plan_anchor(head(5), 6, &[pending(5, 9, 7)], head(20));
+        assert_eq!([6, 7, 8].map(|nonce| plan.fits_nonce(nonce)), [false, false, true]);
+        let restore = plan_anchor(head(1), 6, &[pending(5, 9, 7)], head(20));
+        assert_eq!([6, 7, 8].map(|nonce| restore.fits_nonce(nonce)), [true, false, false]);
+        assert!(plan_anchor(head(1), 0, &[], head(5)).fits_nonce(0));
     }
 
     #[test]

@@ -375,6 +375,17 @@ fn contents_go_when_no_round_can_ask_for_them_any_more() {
     }
 }
 
+/// The node asserts that nothing is sent that could only fail.
+#[test]
+fn an_anchor_waits_for_the_one_that_it_builds_on_when_a_nonce_below_that_is_open() {
+    let mut world = World::new();
+    let foreign = Event::ForeignFork { depth: 1, is_kept: false };
+    let signed = [Event::Blocks { count: 1, is_full: false }, Event::Look, Event::Finalize { blocks: 1 }, Event::Grow];
+    signed.iter().chain(&[Event::Look, foreign, Event::Grow]).for_each(|event| world.happen(event));
+    world.end();
+    assert_eq!(world.node.chain().latest(), head(world.target));
+}
+
 #[test]
 fn a_node_that_takes_back_a_finalized_block_is_refused_by_name_within_a_run() {
     let mut world = World::new();

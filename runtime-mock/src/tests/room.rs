@@ -1,6 +1,7 @@
 //! How many anchors a block holds, by what they weigh.
 
 use frame_support::{assert_ok, dispatch::DispatchClass, weights::Weight};
+use frame_system::offchain::CreateAuthorizedTransaction;
 use pakit_primitives::{
     Head, LogRoot, Parent, Parents, SoftwareHasher,
     header::hash_header_bytes,
@@ -13,7 +14,7 @@ use sp_runtime::{
 };
 
 use super::{possession::genesis, *};
-use crate::{Executive, Hash, Header, Nonce, RuntimeOrigin, SignedPayload, UncheckedExtrinsic, VERSION};
+use crate::{Executive, Hash, Header, Nonce, RuntimeOrigin, SignedPayload, UncheckedExtrinsic};
 
 /// Blocks in a log that nobody fills: a thousand a second for 35 years.
 const MANY: u64 = 1 << 40;
@@ -46,25 +47,13 @@ fn anchor_of(size: u64) -> RuntimeCall {
     .into()
 }
 
-/// Signed by Alice, as a wallet makes it.
+/// Signed by Alice, with the extensions of any other transaction, for as long as the chain lasts.
 fn signed(call: RuntimeCall, nonce: Nonce) -> UncheckedExtrinsic {
-    let extension: TxExtension = (
-        frame_system::AuthorizeCall::new(),
-        frame_system::CheckNonZeroSender::new(),
-        frame_system::CheckSpecVersion::new(),
-        frame_system::CheckTxVersion::new(),
-        frame_system::CheckGenesis::new(),
-        frame_system::CheckMortality::from(Era::Immortal),
-        frame_system::CheckNonce::from(nonce),
-        frame_system::CheckWeight::new(),
-        pallet_transaction_payment::ChargeTransactionPayment::from(0),
-        frame_metadata_hash_extension::CheckMetadataHash::new(false),
-        frame_system::WeightReclaim::new(),
-    );
-    let genesis_hash = System::block_hash(0);
-    let implied =
-        ((), (), VERSION.spec_version, VERSION.transaction_version, genesis_hash, genesis_hash, (), (), (), None, ());
-    let payload = SignedPayload::from_raw(call.clone(), extension.clone(), implied);
+    type Unsigned = pallet_pakit::Call<Runtime>;
+    let mut extension = <Runtime as CreateAuthorizedTransaction<Unsigned>>::create_extension();
+    extension.5 = frame_system::CheckMortality::from(Era::Immortal);
+    extension.6 = frame_system::CheckNonce::from(nonce);
+    let payload = SignedPayload::new(call.clone(), extension.clone()).unwrap();
     let alice = Sr25519Keyring::Alice;
     let signature = payload.using_encoded(|bytes| alice.sign(bytes));
     UncheckedExtrinsic::new_signed(call, alice.to_account_id().into(), signature.into(), extension)

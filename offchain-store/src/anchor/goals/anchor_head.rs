@@ -11,7 +11,7 @@ use crate::{
         progress::{AnchorReceipt, Until},
         worker::{AnchorWorker, ProgressSink},
     },
-    sqlite::outbox::rows::{Binding, OutboxRow, Purpose, RowState},
+    sqlite::outbox::rows::{Binding, Purpose, RowState},
 };
 use pakit_primitives::{Head, chain::DagId};
 
@@ -96,7 +96,14 @@ impl<C: Connect> AnchorWorker<C> {
         let mut account_nonce = 0;
         for row in &view.rows {
             let Purpose::Anchor { dag: its_dag, head, base_size } = row.purpose else { continue };
-            if its_dag != dag || row.state == RowState::InBlock {
+            if its_dag != dag {
+                continue;
+            }
+            if row.state == RowState::InBlock {
+                if head.size > info.latest.size && row.dispatch_error.is_none() {
+                    // Its block fell out of the best chain within this look: the next one sees it there, or nowhere.
+                    return Ok(AnchorPlan::Wait);
+                }
                 continue;
             }
             if row.signed.signer != key.account() {
@@ -120,24 +127,11 @@ impl<C: Connect> AnchorWorker<C> {
         plan: AnchorPlan,
         progress: ProgressSink<'_>,
     ) -> Result<(), AnchorError> {
-        let (base, size, before_nonce) = match plan {
-            AnchorPlan::Wait => return Ok(()),
-            AnchorPlan::Extend { base, size } => (base, size, None),
-            AnchorPlan::Restore { base, size, before_nonce } => (base, size, Some(before_nonce)),
-        };
-        let is_of_dag = |purpose: &Purpose| matches!(purpose, Purpose::Anchor { dag: its, .. } if *its == dag);
-        let is_own = |row: &&OutboxRow| row.signed.signer == key.account() && is_of_dag(&row.purpose);
-        let anchors = || view.rows.iter().filter(is_own);
-        if anchors().any(|row| row.purpose.head().size == size) {
-            // It was found in a block that fell out of the best chain meanwhile: the next look sees it there or nowhere.
+        let (AnchorPlan::Extend { base, size, .. } | AnchorPlan::Restore { base, size, .. }) = plan else {
             return Ok(());
-        }
+        };
         let nonce = self.next_nonce(view, key).await?;
-        let is_too_late = |before| nonce >= before;
-        // An anchor that expired may have left a nonce open below that of one that builds on somebody else's.
-        let is_too_early = || anchors().any(|row| row.state != RowState::InBlock && row.signed.nonce > nonce);
-        if before_nonce.map_or_else(is_too_early, is_too_late) {
-            // What is signed comes before what it builds on, or after what builds on it: one of them can only fail, or expire.
+        if !plan.fits_nonce(nonce) {
             return Ok(());
         }
         let (call, purpose) = anchor_call(self.backend.as_ref(), dag, base, size)?;
