@@ -71,20 +71,24 @@ impl ExistenceFilter {
         self.keys > self.capacity
     }
 
-    /// The bits, eight to a byte from the lowest on.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        self.words.iter().flat_map(|word| word.to_le_bytes()).collect()
+    /// The bits, eight to a byte from the lowest on, in pages of so many times 8 bytes: a whole copy would take as much memory again.
+    pub fn pages(&self, page_words: usize) -> impl Iterator<Item = Vec<u8>> {
+        let bytes_of = |words: &[u64]| words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        self.words.chunks(page_words.max(1)).map(bytes_of)
     }
 
-    /// A filter as it was when [`ExistenceFilter::to_bytes`] was called; `None` if the sizes contradict each other.
-    pub fn from_bytes(capacity: u64, keys: u64, bytes: &[u8]) -> Option<Self> {
-        let (words, rest) = bytes.as_chunks::<8>();
+    /// Bytes of all pages of a filter of this capacity.
+    pub fn byte_count(capacity: u64) -> u64 {
+        (capacity / 8).saturating_mul(BITS_PER_CAPACITY)
+    }
+
+    /// A filter from the bytes of its [`ExistenceFilter::pages`]; `None` if the sizes contradict each other.
+    pub fn from_words(capacity: u64, keys: u64, words: Vec<u64>) -> Option<Self> {
         let fits = capacity.is_power_of_two()
             && capacity >= CAPACITY_MIN
-            && rest.is_empty()
-            // Compared as a product that cannot overflow, before anything of that size is computed.
+            // Compared as a product that cannot overflow.
             && words.len() as u128 * 64 == u128::from(capacity) * u128::from(BITS_PER_CAPACITY);
-        fits.then(|| Self { words: words.iter().copied().map(u64::from_le_bytes).collect(), capacity, keys })
+        fits.then_some(Self { words, capacity, keys })
     }
 }
 
@@ -109,6 +113,12 @@ mod tests {
 
     use super::*;
     use proptest::prelude::*;
+
+    /// Back from pages of a length that no filter is a multiple of.
+    fn words_of(filter: &ExistenceFilter) -> Vec<u64> {
+        let bytes: Vec<u8> = filter.pages(77).flatten().collect();
+        bytes.as_chunks::<8>().0.iter().copied().map(u64::from_le_bytes).collect()
+    }
 
     fn key(number: u64) -> Digest {
         *blake3::hash(&number.to_le_bytes()).as_bytes()
@@ -136,16 +146,17 @@ mod tests {
     }
 
     #[test]
-    fn bytes_of_another_size_are_refused() {
+    fn words_of_another_size_are_refused() {
         let filter = ExistenceFilter::with_capacity(0);
-        let bytes = filter.to_bytes();
-        assert_eq!(bytes.len(), 81_920);
-        assert_eq!(ExistenceFilter::from_bytes(1 << 16, 0, &bytes), Some(filter));
-        for (capacity, length) in [(1 << 17, 81_920), (65_537, 81_920), (1 << 16, 81_919), (1 << 16, 0), (0, 0)] {
-            assert_eq!(ExistenceFilter::from_bytes(capacity, 0, &bytes[..length]), None, "{capacity}, {length}");
+        let words = words_of(&filter);
+        assert_eq!((words.len(), ExistenceFilter::byte_count(1 << 16)), (10_240, 81_920));
+        assert_eq!(ExistenceFilter::from_words(1 << 16, 0, words.clone()), Some(filter));
+        for (capacity, length) in [(1 << 17, 10_240), (65_537, 10_240), (1 << 16, 10_239), (1 << 16, 0), (0, 0)] {
+            let words = words[..length].to_vec();
+            assert_eq!(ExistenceFilter::from_words(capacity, 0, words), None, "{capacity}, {length}");
         }
-        assert_eq!(ExistenceFilter::from_bytes(1 << 63, 0, &[]), None);
-        assert_eq!(ExistenceFilter::from_bytes(u64::MAX, 0, &bytes), None);
+        assert_eq!(ExistenceFilter::from_words(1 << 63, 0, Vec::new()), None);
+        assert_eq!(ExistenceFilter::from_words(u64::MAX, 0, words), None);
     }
 
     proptest! {
@@ -153,7 +164,7 @@ mod tests {
         fn a_key_that_was_noted_is_never_denied_even_by_a_copy(keys: Vec<[u8; 32]>) {
             let mut filter = ExistenceFilter::with_capacity(keys.len() as u64);
             keys.iter().for_each(|key| filter.insert(key));
-            let copy = ExistenceFilter::from_bytes(filter.capacity(), filter.keys(), &filter.to_bytes()).unwrap();
+            let copy = ExistenceFilter::from_words(filter.capacity(), filter.keys(), words_of(&filter)).unwrap();
             for key in &keys {
                 prop_assert!(filter.may_contain(key) && copy.may_contain(key));
             }

@@ -320,6 +320,24 @@ fn count(counts: &mut Vec<u8>, blocks: u64, parents: &[u64]) {
     }
 }
 
+/// The same counts in pages to be saved, without a copy of all of them.
+fn pages_of_counts(counts: &[u8], blocks: u64, parents: &[u64]) -> impl Iterator<Item = Vec<u8>> {
+    let mut parents = parents.to_vec();
+    parents.sort_unstable();
+    let end = usize::try_from(blocks).unwrap_or(usize::MAX);
+    (0..end).step_by(PAGE_BYTES).map(move |first| {
+        let known = counts.get(first..).unwrap_or_default();
+        let mut page: Vec<u8> = known.iter().copied().take(PAGE_BYTES).collect();
+        page.resize(PAGE_BYTES.min(end - first), 0);
+        let begin = parents.partition_point(|parent| *parent < first as u64);
+        for parent in parents.iter().skip(begin) {
+            let Some(count) = page.get_mut((*parent - first as u64) as usize) else { break };
+            *count = count.saturating_add(1);
+        }
+        page
+    })
+}
+
 /// What a transaction saved, to be taken over when it is committed.
 pub(super) struct Saved {
     runs: Runs,
@@ -346,15 +364,14 @@ impl Derived {
             entries.sort_unstable();
             runs.add(txn, index, entries.into_iter())?;
         }
-        let mut counts = self.counts.clone();
-        count(&mut counts, position.blocks, &additions.parents);
         let larger_filter = match self.filter.as_ref().is_none_or(ExistenceFilter::is_over_full) {
             true => Some(filter_of_rows(txn, position)?),
             false => None,
         };
         let generation = self.position.generation + 1;
         if let Some(filter) = larger_filter.as_ref().or(self.filter.as_ref()) {
-            save(txn, &Position { generation, ..position }, filter, &counts, &runs)?;
+            let counts = pages_of_counts(&self.counts, position.blocks, &additions.parents);
+            save(txn, &Position { generation, ..position }, filter, counts, &runs)?;
         }
         Ok(Saved { runs, larger_filter, generation })
     }
@@ -612,13 +629,21 @@ fn load(connection: &Connection) -> Result<Loaded> {
         })
         .optional()?;
     let Some((position, capacity, keys, checksum)) = state else { return Ok(Loaded::Never) };
-    let bits = pages(connection, "SELECT bits FROM filter_pages ORDER BY page")?;
-    let counts = pages(connection, "SELECT counts FROM child_counts ORDER BY page")?;
+    let mut hasher = sum_of(&position, capacity, keys);
+    let (mut words, mut counts) = (Vec::new(), Vec::new());
+    visit_pages(connection, "SELECT bits FROM filter_pages ORDER BY page", |page| {
+        hasher.update(page);
+        words.extend(page.as_chunks::<8>().0.iter().copied().map(u64::from_le_bytes));
+    })?;
+    visit_pages(connection, "SELECT counts FROM child_counts ORDER BY page", |page| {
+        hasher.update(page);
+        counts.extend_from_slice(page);
+    })?;
     let end = self::position(connection)?;
-    let (Some(filter), Ok(runs)) = (ExistenceFilter::from_bytes(capacity, keys, &bits), Runs::load(connection)) else {
+    let (Some(filter), Ok(runs)) = (ExistenceFilter::from_words(capacity, keys, words), Runs::load(connection)) else {
         return Ok(Loaded::Damaged);
     };
-    let is_whole = sum(&position, capacity, keys, &bits, &counts, &runs) == checksum
+    let is_whole = *hasher.update(&runs.digest()).finalize().as_bytes() == checksum
         && counts.len() as u64 == position.blocks
         && position.generation == end.generation
         && !position.is_beyond(&end);
@@ -631,46 +656,79 @@ fn load(connection: &Connection) -> Result<Loaded> {
     Ok(Loaded::Whole(Box::new(derived)))
 }
 
-fn pages(connection: &Connection, sql: &str) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+fn visit_pages(connection: &Connection, sql: &str, mut visit: impl FnMut(&[u8])) -> Result<()> {
     let mut select = connection.prepare(sql)?;
     let mut rows = select.query(())?;
     while let Some(row) = rows.next()? {
-        bytes.extend_from_slice(row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?);
+        visit(row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?);
     }
-    Ok(bytes)
+    Ok(())
 }
 
-/// BLAKE3 over all that is saved; of the runs, which have checksums of their own, over which there are.
-fn sum(position: &Position, capacity: u64, keys: u64, bits: &[u8], counts: &[u8], runs: &Runs) -> Digest {
+/// The beginning of the BLAKE3 over all that is saved: behind it come the bits, the counts, and of the runs, which have checksums
+/// of their own, which ones there are.
+fn sum_of(position: &Position, capacity: u64, keys: u64) -> blake3::Hasher {
     let mut hasher = blake3::Hasher::new();
     let Position { generation, blocks, payload_next, late_sequence } = *position;
-    for number in [generation, blocks, payload_next, late_sequence, capacity, keys, bits.len() as u64] {
+    let bytes = ExistenceFilter::byte_count(capacity);
+    for number in [generation, blocks, payload_next, late_sequence, capacity, keys, bytes] {
         hasher.update(&number.to_le_bytes());
     }
-    *hasher.update(bits).update(counts).update(&runs.digest()).finalize().as_bytes()
+    hasher
 }
 
-fn save(txn: &Connection, position: &Position, filter: &ExistenceFilter, counts: &[u8], runs: &Runs) -> Result<()> {
-    let bits = filter.to_bytes();
-    for (sql, bytes) in [
-        ("INSERT OR REPLACE INTO filter_pages (page, bits) VALUES (?1, ?2)", bits.as_slice()),
-        ("INSERT OR REPLACE INTO child_counts (page, counts) VALUES (?1, ?2)", counts),
-    ] {
+fn save(
+    txn: &Connection,
+    position: &Position,
+    filter: &ExistenceFilter,
+    counts: impl Iterator<Item = Vec<u8>>,
+    runs: &Runs,
+) -> Result<()> {
+    let mut hasher = sum_of(position, filter.capacity(), filter.keys());
+    let mut write = |sql: &str, pages: &mut dyn Iterator<Item = Vec<u8>>| -> Result<()> {
         let mut insert = txn.prepare_cached(sql)?;
-        for (page, bytes) in (0i64..).zip(bytes.chunks(PAGE_BYTES)) {
+        for (page, bytes) in (0i64..).zip(pages) {
+            hasher.update(&bytes);
             insert.execute((page, bytes))?;
         }
-    }
+        Ok(())
+    };
+    write("INSERT OR REPLACE INTO filter_pages (page, bits) VALUES (?1, ?2)", &mut filter.pages(PAGE_BYTES / 8))?;
+    write("INSERT OR REPLACE INTO child_counts (page, counts) VALUES (?1, ?2)", &mut { counts })?;
     // Both only ever grow, so that no page is left over.
     let sql = "INSERT OR REPLACE INTO derived
         (id, generation, blocks, payload_next, late_sequence, capacity, keys, checksum)
         VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     let Position { generation, blocks, payload_next, late_sequence } = *position;
     let (capacity, keys) = (filter.capacity(), filter.keys());
-    let checksum = sum(position, capacity, keys, &bits, counts, runs);
+    let checksum: Digest = *hasher.update(&runs.digest()).finalize().as_bytes();
     let places = (int(generation), int(blocks), int(payload_next), int(late_sequence));
     txn.execute(sql, (places.0, places.1, places.2, places.3, int(capacity), int(keys), checksum))?;
     txn.execute("UPDATE totals SET generation = ?1 WHERE id = 1", [int(generation)])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn counts_are_saved_as_they_will_be_counted(
+            counts in prop::collection::vec(250u8..=255, 0..3 * PAGE_BYTES),
+            more in 0..2 * PAGE_BYTES as u64,
+            parents in prop::collection::vec(0..5 * PAGE_BYTES as u64, 0..200),
+        ) {
+            let blocks = counts.len() as u64 + more;
+            let parents: Vec<u64> = parents.into_iter().filter(|parent| *parent < blocks).collect();
+            let pages: Vec<Vec<u8>> = pages_of_counts(&counts, blocks, &parents).collect();
+            prop_assert!(pages.iter().rev().skip(1).all(|page| page.len() == PAGE_BYTES));
+            let mut counted = counts;
+            count(&mut counted, blocks, &parents);
+            prop_assert_eq!(pages.concat(), counted);
+        }
+    }
 }
