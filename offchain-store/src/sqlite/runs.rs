@@ -22,8 +22,9 @@ use std::{cmp::Reverse, collections::BinaryHeap, ops::ControlFlow, ops::RangeInc
 
 /// Runs of one level that are merged into one of the next.
 const FANOUT: usize = 8;
-/// Bytes of a page: two of them fit into a page of the database, with what SQLite adds.
-const PAGE_BYTES_MAX: usize = 4000;
+/// Bytes of a page: two of them fit into a page of the database, with the 15 bytes that SQLite adds to a row of a far number, 2 for where
+/// it stands, and 8 a page.
+const PAGE_BYTES_MAX: usize = (super::connection::PAGE_BYTES as usize - 8) / 2 - 15 - 2;
 /// Bytes of the longest entry: two numbers of 64 bits as LEB128.
 const ENTRY_BYTES_MAX: usize = 20;
 /// Bytes of a checksum.
