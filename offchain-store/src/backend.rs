@@ -297,11 +297,23 @@ pub trait DagBackend: Marks {
     /// The blocks on a shortest way to genesis, from the block after this one down to genesis; `None` where there are more than
     /// `limit`. That each is a parent of the one before is not checked.
     fn way_to_genesis(&self, leaf_index: u64, limit: usize) -> Result<Option<Vec<DagBlock>>, BackendError> {
-        follow_way(leaf_index, limit, |at| self.hop(at), |at| self.block(at))
+        let and_hop = |at, block| Ok((block, self.hop(at)?));
+        let next = |at| self.block(at)?.map(|block| and_hop(at, block)).transpose();
+        follow_way(leaf_index, self.hop(leaf_index)?, limit, next)
     }
 
     /// Where a block stands in the log.
     fn find_block(&self, block_hash: &BlockHash) -> Result<Option<u64>, BackendError>;
+
+    /// The block with a hash, and its content as stored, where that is one chunk that is kept; in one question.
+    fn block_with_chunk(
+        &self,
+        block_hash: &BlockHash,
+    ) -> Result<Option<(DagBlock, Option<StoredChunk>)>, BackendError> {
+        let Some(block) = self.block_by_hash(block_hash)? else { return Ok(None) };
+        let chunk = self.chunk(&block.header().content_hash)?;
+        Ok(Some((block, chunk)))
+    }
 
     /// The block with a hash; [`Self::find_block`] and [`Self::block`] in one question.
     fn block_by_hash(&self, block_hash: &BlockHash) -> Result<Option<DagBlock>, BackendError> {
@@ -434,19 +446,20 @@ pub trait DagBackend: Marks {
 /// [`DagBackend::way_to_genesis`] from single steps.
 pub(crate) fn follow_way<E: From<BackendError>>(
     leaf_index: u64,
+    first: Option<Hop>,
     limit: usize,
-    mut hop: impl FnMut(u64) -> Result<Option<Hop>, E>,
-    mut block: impl FnMut(u64) -> Result<Option<DagBlock>, E>,
+    mut next: impl FnMut(u64) -> Result<Option<(DagBlock, Option<Hop>)>, E>,
 ) -> Result<Option<Vec<DagBlock>>, E> {
-    let (mut way, mut at) = (Vec::new(), leaf_index);
+    let (mut way, mut at, mut hop) = (Vec::new(), leaf_index, first);
     while at > 0 {
         let stray = || BackendError::Damaged(format!("the way from block {at} to genesis leads astray"));
-        let Hop { steps, parent } = hop(at)?.filter(|hop| hop.parent < at).ok_or_else(stray)?;
+        let Hop { steps, parent } = hop.filter(|hop| hop.parent < at).ok_or_else(stray)?;
         if way.len() + (steps.max(1) as usize) > limit {
             return Ok(None);
         }
-        way.push(block(parent)?.ok_or_else(stray)?);
-        at = parent;
+        let (block, hop_of_block) = next(parent)?.ok_or_else(stray)?;
+        way.push(block);
+        (at, hop) = (parent, hop_of_block);
     }
     Ok(Some(way))
 }

@@ -388,16 +388,28 @@ impl StorageEngine {
 
     /// A block's content, verified, in memory. At most [`RETRIEVE_BYTES_MAX`] bytes.
     pub fn retrieve(&self, block_hash: &BlockHash) -> Result<Arc<[u8]>, GetError> {
-        if let Some(content) = self.cache.get(block_hash).and_then(|cached| cached.content) {
-            return Ok(content);
-        }
-        let block = self.block(block_hash)?.ok_or_else(|| GetError::UnknownBlock(block_hash.to_string()))?;
+        let unknown = || GetError::UnknownBlock(block_hash.to_string());
+        let (block, found) = match self.cache.get(block_hash) {
+            Some(CachedBlock { content: Some(content), .. }) => return Ok(content),
+            Some(CachedBlock { block, content: None }) => (block, None),
+            None => {
+                let (block, chunk) = self.backend.block_with_chunk(block_hash)?.ok_or_else(unknown)?;
+                let block = Arc::new(block);
+                self.cache.insert(CachedBlock { block: block.clone(), content: None });
+                (block, Some(chunk))
+            }
+        };
         let size = block.header().original_size;
         if size > RETRIEVE_BYTES_MAX {
             return Err(GetError::TooLarge { block_hash: *block_hash, size, limit: RETRIEVE_BYTES_MAX });
         }
-        let mut content = Vec::new();
-        self.reader(&block, None)?.copy_to(&mut content)?;
+        let mut reader = match found {
+            Some(chunk) => ContentReader::with_chunk(self.backend.clone(), (*block).clone(), None, chunk)?,
+            None => self.reader(&block, None)?,
+        };
+        // Bounded just before.
+        let mut content = Vec::with_capacity(size as usize);
+        reader.copy_to(&mut content)?;
         let content: Arc<[u8]> = content.into();
         if size <= CACHED_CONTENT_BYTES_MAX {
             self.cache.insert(CachedBlock { block, content: Some(content.clone()) });

@@ -123,17 +123,26 @@ impl ContentReader {
     /// Reads the bytes of `range` (all where it is `None`). The whole content is checked in either case, since a chunk's
     /// own hash does not show where in the content it belongs.
     pub fn new(backend: Arc<dyn DagBackend>, block: DagBlock, range: Option<Range<u64>>) -> Result<Self, GetError> {
+        // Most contents are one chunk, which this finds by one question instead of three.
+        let only = match block.header().original_size <= u64::from(CHUNK_BYTES_LIMIT) {
+            true => backend.chunk(&block.header().content_hash)?,
+            false => None,
+        };
+        Self::with_chunk(backend, block, range, only)
+    }
+
+    /// The same where it was looked already whether the content is one chunk.
+    pub(crate) fn with_chunk(
+        backend: Arc<dyn DagBackend>,
+        block: DagBlock,
+        range: Option<Range<u64>>,
+        only: Option<StoredChunk>,
+    ) -> Result<Self, GetError> {
         let size = block.header().original_size;
         let range = range.unwrap_or(0..size);
         if range.start > range.end || range.end > size {
             return Err(GetError::BadRange { block_hash: block.block_hash(), range, size });
         }
-        let content_hash = block.header().content_hash;
-        // Most contents are one chunk, which this finds by one question instead of three.
-        let only = match size <= u64::from(CHUNK_BYTES_LIMIT) {
-            true => backend.chunk(&content_hash)?,
-            false => None,
-        };
         if only.is_none()
             && let Some(absence) = absence(&backend, &block)?
         {

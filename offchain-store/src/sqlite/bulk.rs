@@ -160,13 +160,14 @@ fn block_rows(connection: &Connection, from: u64, rows_max: usize) -> Result<Vec
         }
         let found = block_row(leaf_index, row, None).map_err(|error| of_block(leaf_index, error.into()))?;
         let found = found.ok_or_else(|| damaged_block(leaf_index, "has an unknown compression or no payload"))?;
-        let block = complete(found, |parent| {
+        let hash_of = |parent: &u64| {
             let at_hand = parent.checked_sub(from).and_then(|place| blocks.get(usize::try_from(place).ok()?));
             match at_hand {
                 Some((block, _)) => Ok(Some(block.block_hash().to_bytes())),
-                None => block_hash_at(connection, parent),
+                None => block_hash_at(connection, *parent),
             }
-        })?;
+        };
+        let block = complete(found, |parents| parents.iter().map(hash_of).collect())?;
         blocks.push((block, uint(row, 12)?));
     }
     Ok(blocks)

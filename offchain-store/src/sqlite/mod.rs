@@ -515,7 +515,8 @@ impl DagBackend for SqliteBackend {
     fn way_to_genesis(&self, leaf_index: u64, limit: usize) -> Answer<Option<Vec<DagBlock>>> {
         self.read(|connection| {
             let snapshot = Snapshot::begin(connection)?;
-            follow_way(leaf_index, limit, |at| read::hop(&snapshot, at), |at| read::block(&snapshot, at))
+            let first = read::hop(&snapshot, leaf_index)?;
+            follow_way(leaf_index, first, limit, |at| read::block_and_hop(&snapshot, at))
         })
     }
 
@@ -523,6 +524,21 @@ impl DagBackend for SqliteBackend {
         self.ask_by_hash(block_hash.as_bytes(), |connection, derived| {
             read::block_by_hash(connection, derived, block_hash)
         })
+    }
+
+    fn block_with_chunk(&self, block_hash: &BlockHash) -> Answer<Option<(DagBlock, Option<StoredChunk>)>> {
+        let found = self.ask_by_hash(block_hash.as_bytes(), |connection, derived| {
+            read::block_and_chunk(connection, derived, block_hash)
+        })?;
+        let Some((block, found)) = found else { return Ok(None) };
+        let chunk_hash = block.header().content_hash;
+        let Some((compression, original_size, stored)) = found else { return Ok(Some((block, None))) };
+        let chunk = match self.packs.restore(&stored) {
+            Ok(bytes) => Some(StoredChunk { chunk_hash, compression, original_size, bytes }),
+            // A compacting may have moved it meanwhile, and removed the pack.
+            Err(_) => self.chunk(&chunk_hash)?,
+        };
+        Ok(Some((block, chunk)))
     }
 
     fn parent(&self, leaf_index: u64) -> Answer<Option<ParentInfo>> {

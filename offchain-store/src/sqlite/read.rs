@@ -42,6 +42,9 @@ impl FoundPayload {
     }
 }
 
+/// How a chunk is compressed, its original size, and its stored bytes or their place.
+pub(super) type FoundChunk = (Compression, u32, Stored);
+
 /// First row of the answer, if there is one.
 fn one<T>(
     connection: &Connection,
@@ -125,6 +128,37 @@ pub(super) fn block(connection: &Connection, leaf_index: u64) -> Result<Option<D
     }
 }
 
+/// A block, and the first step from it to genesis, which genesis has none of.
+pub(super) fn block_and_hop(connection: &Connection, leaf_index: u64) -> Result<Option<(DagBlock, Option<Hop>)>> {
+    let Some((row, way)) = find_row_and(connection, ROW_AND_WAY, leaf_index, None, |row| uint(row, BEHIND))? else {
+        return Ok(None);
+    };
+    let hop = decode_way(leaf_index, way, &decode_parents(leaf_index, &row.parents)?)?;
+    Ok(Some((complete_from(connection, row)?, hop)))
+}
+
+/// A block, and its content as stored, where it is one chunk that is kept.
+pub(super) fn block_and_chunk(
+    connection: &Connection,
+    derived: &Derived,
+    block_hash: &BlockHash,
+) -> Result<Option<(DagBlock, Option<FoundChunk>)>> {
+    derived.find(connection, Index::Blocks, prefix(block_hash.as_bytes()), |leaf_index| {
+        let chunk_of = |row: &Row<'_>| match row.get::<_, Option<u8>>(BEHIND)? {
+            Some(0) => Ok(Some((row.get(BEHIND + 1)?, row.get(BEHIND + 2)?, row.get(BEHIND + 3)?))),
+            _ => Ok(None),
+        };
+        let found = find_row_and(connection, ROW_AND_CHUNK, leaf_index, None, chunk_of)?;
+        let Some((row, chunk)) = found else { return Ok(None) };
+        if row.block_hash != *block_hash.as_bytes() {
+            return Ok(None);
+        }
+        let block = complete_from(connection, row)?;
+        let chunk = chunk.map(|found| stored_chunk(&block.header().content_hash, found)).transpose()?;
+        Ok(Some((block, chunk)))
+    })
+}
+
 /// The same with another content hash than its payload's row says.
 pub(super) fn block_with(connection: &Connection, leaf_index: u64, content: &Digest) -> Result<Option<DagBlock>> {
     match find_row(connection, leaf_index, Some(content))? {
@@ -148,31 +182,62 @@ pub(super) fn block_by_hash(
 
 /// `content` takes the place of the content hash in the payload's row, which is not read then.
 fn find_row(connection: &Connection, leaf_index: u64, content: Option<&Digest>) -> Result<Option<BlockRow>> {
-    let sql = "SELECT b.block_hash, b.depth, b.timestamp_key, b.slices_before, b.codec, b.stored_size, b.compression,
-        b.parents, p.hash, p.original_size, m.hash
-        FROM blocks b LEFT JOIN payloads p ON p.payload_id = b.payload_id
-        LEFT JOIN metadata m ON m.metadata_id = b.metadata_id WHERE b.leaf_index = ?1";
-    let found = one(connection, sql, [int(leaf_index)], |row| block_row(leaf_index, row, content));
+    Ok(find_row_and(connection, ROW_AND_WAY, leaf_index, content, |_| Ok(()))?.map(|(row, ())| row))
+}
+
+/// The question for a block's row, with the columns of [`block_row`] first.
+macro_rules! block_row_and {
+    ($more:literal) => {
+        concat!(
+            "SELECT b.block_hash, b.depth, b.timestamp_key, b.slices_before, b.codec, b.stored_size, b.compression,
+            b.parents, p.hash, p.original_size, m.hash, ",
+            $more,
+            " FROM blocks b LEFT JOIN payloads p ON p.payload_id = b.payload_id
+            LEFT JOIN metadata m ON m.metadata_id = b.metadata_id WHERE b.leaf_index = ?1"
+        )
+    };
+}
+/// With the way to genesis in the column behind.
+const ROW_AND_WAY: &str = block_row_and!("b.way");
+/// With the payload's kind, compression, size and bytes in the columns behind.
+const ROW_AND_CHUNK: &str = block_row_and!("p.kind, p.compression, p.original_size, p.bytes");
+/// The first column behind those of [`block_row`].
+const BEHIND: usize = 11;
+
+/// What `sql` finds, with what `and` reads of the columns behind.
+fn find_row_and<T>(
+    connection: &Connection,
+    sql: &str,
+    leaf_index: u64,
+    content: Option<&Digest>,
+    and: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Option<(BlockRow, T)>> {
+    let read = |row: &Row<'_>| match block_row(leaf_index, row, content)? {
+        Some(found) => Ok(Some((found, and(row)?))),
+        None => Ok(None),
+    };
+    let found = one(connection, sql, [int(leaf_index)], read);
     let Some(found) = found.map_err(|fault| of_block(leaf_index, fault))? else { return Ok(None) };
     found.map(Some).ok_or_else(|| damaged_block(leaf_index, "has an unknown compression or no payload"))
 }
 
 /// Puts the header together with the parents' hashes in the tables.
 fn complete_from(connection: &Connection, row: BlockRow) -> Result<DagBlock> {
-    // Looked up among the kept statements once, and not for each parent.
-    let mut select = connection.prepare_cached(BLOCK_HASH_AT)?;
-    complete(row, |parent| Ok(select.query_row([int(parent)], |row| row.get(0)).optional()?))
+    complete(row, |parents| block_hashes_at(connection, parents))
 }
 
-/// Puts the header together, and checks it against the block hash. `hash_of` knows the blocks before it.
-pub(super) fn complete(row: BlockRow, mut hash_of: impl FnMut(u64) -> Result<Option<Digest>>) -> Result<DagBlock> {
+/// Puts the header together, and checks it against the block hash. `hashes_of` knows the blocks before it.
+pub(super) fn complete(
+    row: BlockRow,
+    hashes_of: impl FnOnce(&[u64]) -> Result<Vec<Option<Digest>>>,
+) -> Result<DagBlock> {
     let BlockRow { block_hash, mut header, parents } = row;
     let leaf_index = header.leaf_index;
-    let mut named = Vec::with_capacity(PARENTS_MAX);
-    for parent in decode_parents(leaf_index, &parents)? {
-        let block_hash =
-            hash_of(parent)?.ok_or_else(|| damaged_block(leaf_index, "names a parent that is not there"))?;
-        named.push(Parent { leaf_index: parent, block_hash: BlockHash::new(block_hash) });
+    let parents = decode_parents(leaf_index, &parents)?;
+    let mut named = Vec::with_capacity(parents.len());
+    for (parent, block_hash) in parents.iter().zip(hashes_of(&parents)?) {
+        let block_hash = block_hash.ok_or_else(|| damaged_block(leaf_index, "names a parent that is not there"))?;
+        named.push(Parent { leaf_index: *parent, block_hash: BlockHash::new(block_hash) });
     }
     header.parents = Parents::from_slice(&named).map_err(|error| damaged_block(leaf_index, &error.to_string()))?;
     let block = DagBlock::new(header).map_err(|error| damaged_block(leaf_index, &error.to_string()))?;
@@ -202,6 +267,23 @@ const BLOCK_HASH_AT: &str = "SELECT block_hash FROM blocks WHERE leaf_index = ?1
 
 pub(super) fn block_hash_at(connection: &Connection, leaf_index: u64) -> Result<Option<Digest>> {
     one(connection, BLOCK_HASH_AT, [int(leaf_index)], |row| row.get(0))
+}
+
+/// Hashes of a block's parents, by one question instead of one for each.
+fn block_hashes_at(connection: &Connection, leaf_indices: &[u64]) -> Result<Vec<Option<Digest>>> {
+    let sql = "SELECT (SELECT block_hash FROM blocks WHERE leaf_index = ?1),
+        (SELECT block_hash FROM blocks WHERE leaf_index = ?2), (SELECT block_hash FROM blocks WHERE leaf_index = ?3),
+        (SELECT block_hash FROM blocks WHERE leaf_index = ?4), (SELECT block_hash FROM blocks WHERE leaf_index = ?5)";
+    let mut hashes = Vec::with_capacity(leaf_indices.len());
+    for asked in leaf_indices.chunks(PARENTS_MAX) {
+        let mut params = [None; PARENTS_MAX];
+        params.iter_mut().zip(asked).for_each(|(param, leaf_index)| *param = Some(int(*leaf_index)));
+        let read = |row: &Row<'_>| {
+            (0..asked.len()).map(|column| row.get(column)).collect::<rusqlite::Result<Vec<Option<Digest>>>>()
+        };
+        hashes.extend(one(connection, sql, params, read)?.unwrap_or_default());
+    }
+    Ok(hashes)
 }
 
 /// Hashes of consecutive blocks.
@@ -514,11 +596,12 @@ pub(super) fn standing(
     let row = leaf_index.map(|leaf_index| find_row(connection, leaf_index, None)).transpose()?.flatten();
     let Some(row) = row else { return Ok(Standing::Kept(found.info())) };
     // Whoever puts a folder again asks for block after block, and their parents are mostly the same.
-    let hash_of = |parent| {
-        let found = parents.get_or_read(parent, || self::parent(connection, parent))?;
+    let hash_of = |parent: &u64| {
+        let found = parents.get_or_read(*parent, || self::parent(connection, *parent))?;
         Ok(found.map(|(info, _)| info.block_hash.to_bytes()))
     };
-    Ok(Standing::Placed(found.info(), Box::new(complete(row, hash_of)?)))
+    let hashes_of = |parents: &[u64]| parents.iter().map(hash_of).collect();
+    Ok(Standing::Placed(found.info(), Box::new(complete(row, hashes_of)?)))
 }
 
 pub(super) fn chunks(
@@ -567,21 +650,21 @@ fn list_from(connection: &Connection, id: u64, from: u64, limit_: usize) -> Resu
 }
 
 /// A chunk, and its bytes or their place.
-pub(super) fn chunk(
-    connection: &Connection,
-    derived: &Derived,
-    hash: &ContentHash,
-) -> Result<Option<(Compression, u32, Stored)>> {
+pub(super) fn chunk(connection: &Connection, derived: &Derived, hash: &ContentHash) -> Result<Option<FoundChunk>> {
     let sql = "SELECT compression, original_size, bytes FROM payloads
         WHERE payload_id = ?1 AND hash = ?2 AND kind = 0";
     derived.find(connection, Index::Payloads, prefix(hash.as_bytes()), |id| {
         let found: Option<(u8, u32, Option<Vec<u8>>)> =
             one(connection, sql, (int(id), hash.as_bytes()), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-        let Some((code, original_size, bytes)) = found else { return Ok(None) };
-        let stored = compression_of(code).zip(bytes.and_then(|bytes| stored_of(code, bytes)));
-        let damaged = || Fault::damaged(format!("chunk {hash} has an unknown compression or no bytes"));
-        stored.ok_or_else(damaged).map(|(compression, stored)| Some((compression, original_size, stored)))
+        found.map(|found| stored_chunk(hash, found)).transpose()
     })
+}
+
+/// From a chunk's compression, size and bytes in its row.
+fn stored_chunk(hash: &ContentHash, (code, original_size, bytes): (u8, u32, Option<Vec<u8>>)) -> Result<FoundChunk> {
+    let stored = compression_of(code).zip(bytes.and_then(|bytes| stored_of(code, bytes)));
+    let damaged = || Fault::damaged(format!("chunk {hash} has an unknown compression or no bytes"));
+    stored.ok_or_else(damaged).map(|(compression, stored)| (compression, original_size, stored))
 }
 
 pub(super) fn metadata(connection: &Connection, hash: &MetadataHash) -> Result<Option<Vec<u8>>> {

@@ -208,6 +208,7 @@ fn check_log(backend: &dyn DagBackend, blocks: &[DagBlock]) {
     }
     let size = blocks.len() as u64;
     assert_eq!(backend.block(size).unwrap(), None);
+    check_many(backend, blocks);
     for leaf_index in 0..=size {
         let expected = children.get(&leaf_index).cloned().unwrap_or_default();
         assert_eq!(backend.children(leaf_index, None, usize::MAX).unwrap(), expected);
@@ -223,6 +224,29 @@ fn check_log(backend: &dyn DagBackend, blocks: &[DagBlock]) {
     assert_eq!(backend.by_depth(0..=u32::MAX, None, usize::MAX).unwrap(), by_depth);
     assert_eq!(backend.by_time(0..=u64::MAX, None, usize::MAX).unwrap(), by_time);
     assert_eq!(backend.totals().unwrap(), totals_of(blocks, frontier.len() as u64));
+}
+
+/// What one question tells of many blocks is what many tell of each.
+fn check_many(backend: &dyn DagBackend, blocks: &[DagBlock]) {
+    let size = blocks.len() as u64;
+    let asked: Vec<u64> = (0..=size).rev().chain([size + 1, 0, size / 2]).collect();
+    let expected: Vec<_> = asked.iter().map(|leaf_index| blocks.get(*leaf_index as usize).cloned()).collect();
+    assert_eq!(backend.blocks(&asked).unwrap(), expected);
+    assert_eq!(backend.block_with_chunk(&BlockHash::default()).unwrap(), None);
+    for block in blocks {
+        let chunk = backend.chunk(&block.header().content_hash).unwrap();
+        assert_eq!(backend.block_with_chunk(&block.block_hash()).unwrap(), Some((block.clone(), chunk)));
+        let steps = backend.hop(block.leaf_index()).unwrap().map_or(0, |hop| hop.steps as usize);
+        let way = backend.way_to_genesis(block.leaf_index(), steps).unwrap().unwrap();
+        assert_eq!(way.len(), steps);
+        assert!(way.last().is_none_or(|last| last.leaf_index() == 0));
+        for (child, parent) in std::iter::once(block).chain(&way).zip(&way) {
+            assert!(child.header().parents.iter().any(|named| named.block_hash == parent.block_hash()));
+        }
+        if let Some(fewer) = steps.checked_sub(1) {
+            assert_eq!(backend.way_to_genesis(block.leaf_index(), fewer).unwrap(), None);
+        }
+    }
 }
 
 /// Blocks by a range of their hashes: all between two of them, and all that begin with as many bytes as one.
@@ -323,6 +347,12 @@ fn check_content(backend: &dyn DagBackend, bytes: &[u8], size: usize) {
         read.extend(stored.bytes);
     }
     assert_eq!(read, bytes);
+    // Where it is one chunk, it comes with its block.
+    for leaf_index in backend.find_content(&hash, None, usize::MAX).unwrap() {
+        let block = backend.block(leaf_index).unwrap().unwrap();
+        let (found, chunk) = backend.block_with_chunk(&block.block_hash()).unwrap().unwrap();
+        assert_eq!((found, chunk), (block, backend.chunk(&hash).unwrap()), "{size}");
+    }
     for from in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, size.saturating_sub(1)].into_iter().filter(|from| *from < size) {
         assert_eq!(backend.chunks(&hash, from as u64, usize::MAX).unwrap(), expected[from / CHUNK..], "{size}, {from}");
         let one = backend.chunks(&hash, from as u64, 1).unwrap();
