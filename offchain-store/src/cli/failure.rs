@@ -5,6 +5,7 @@ use crate::{
     backend::BackendError,
     backup::{BackupError, FolderError, RestoreBackupError},
     commit::CommitError,
+    compress::CompressError,
     config::ConfigError,
     dag::DagError,
     engine::{OpenError, ProveError},
@@ -21,6 +22,9 @@ use crate::{
     store::StoreError,
 };
 use std::{fmt, io, path::Path};
+
+/// What to do about damage.
+const REPAIR: &str = "; run `pakit repair`, and where that does not help, restore a copy of the repository";
 
 /// How a command failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,6 +59,11 @@ impl Failure {
         Self { kind: Kind::Refused, message: message.to_string() }
     }
 
+    /// What is stored is damaged: always the same exit code, and what to do.
+    pub(super) fn damaged(error: impl fmt::Display) -> Self {
+        Self::refused(format_args!("{error}{REPAIR}"))
+    }
+
     pub(super) fn usage(message: impl fmt::Display) -> Self {
         Self { kind: Kind::Usage, message: message.to_string() }
     }
@@ -76,9 +85,7 @@ impl From<BackendError> for Failure {
             }
             BackendError::Locked(_) => (Kind::Environment, "; try again when it has ended"),
             BackendError::NewerVersion { .. } => (Kind::Environment, "; use a newer pakit"),
-            BackendError::Damaged(_) => {
-                (Kind::Refused, "; run `pakit repair`, and where that does not help, restore a copy of the repository")
-            }
+            BackendError::Damaged(_) => (Kind::Refused, REPAIR),
             BackendError::DiskFull => {
                 (Kind::Environment, "; nothing of the last batch was stored, what was reported before is safe")
             }
@@ -94,6 +101,7 @@ impl From<OpenError> for Failure {
         match error {
             OpenError::Backend(error) => error.into(),
             OpenError::Config(error) => error.into(),
+            OpenError::Commit(error) => error.into(),
             OpenError::Put(error) => (*error).into(),
             error @ OpenError::NameTooLong => Self::usage(error),
             error => Self::environment(error),
@@ -125,6 +133,8 @@ impl From<CommitError> for Failure {
     fn from(error: CommitError) -> Self {
         match error {
             CommitError::Backend(error) => error.into(),
+            CommitError::LogRead(error) => error.into(),
+            error @ CommitError::MissingParent(_) => Self::damaged(error),
             error => Self::environment(error),
         }
     }
@@ -135,6 +145,7 @@ impl From<PutError> for Failure {
         match error {
             PutError::Backend(error) => error.into(),
             PutError::Commit(error) => error.into(),
+            PutError::Compress(CompressError::Dictionary(error)) => error.into(),
             error => Self::environment(error),
         }
     }
@@ -224,10 +235,10 @@ impl From<HoldError> for Failure {
             error @ HoldError::Malformed { .. } => {
                 Self::refused(format_args!("{error}; forget its block with --only-listing"))
             }
+            error @ HoldError::MissingBlock(_) => Self::damaged(error),
             error @ HoldError::Marks(_) => {
                 Self::refused(format_args!("{error}; run `pakit check --full` to see what else is wrong"))
             }
-            error => Self::environment(error),
         }
     }
 }
@@ -268,7 +279,7 @@ impl From<LogReadError> for Failure {
         match error {
             LogReadError::Backend(error) => error.into(),
             error @ (LogReadError::SizeBeyondLog { .. } | LogReadError::NoSuchProof(_)) => Self::usage(error),
-            error => Self::refused(error),
+            error @ LogReadError::NodeMissing { .. } => Self::damaged(error),
         }
     }
 }
@@ -278,6 +289,7 @@ impl From<DagError> for Failure {
         match error {
             DagError::Backend(error) => error.into(),
             error @ DagError::UnknownBlock(_) => Self::usage(error),
+            error @ DagError::BrokenEdge { .. } => Self::damaged(error),
             // Blocks that do not fit each other, or too many of them for a proof.
             error => Self::refused(error),
         }
@@ -361,6 +373,7 @@ impl From<ServeError> for Failure {
             ServeError::Outbox(error) => error.into(),
             error @ ServeError::Thread(_) => Self::environment(error),
             ServeError::Store(StoreError::Backend(error)) => error.into(),
+            ServeError::Store(StoreError::Log(error)) => error.into(),
             error @ ServeError::Store(_) => Self::environment(error),
             error @ ServeError::Listen { .. } => {
                 Self::environment(format_args!("{error}; name another address with --listen"))
@@ -377,7 +390,11 @@ impl From<TokenError> for Failure {
 
 impl From<OutboxError> for Failure {
     fn from(error: OutboxError) -> Self {
-        Self::environment(error)
+        match error {
+            OutboxError::Repository(error) => error.into(),
+            error if error.is_damage() => Self::damaged(error),
+            error => Self::environment(error),
+        }
     }
 }
 
@@ -395,6 +412,9 @@ impl From<AnchorError> for Failure {
         match error {
             AnchorError::Backend(error) => error.into(),
             AnchorError::Chain(error) => error.into(),
+            AnchorError::Log(error) => error.into(),
+            AnchorError::Outbox(error) => error.into(),
+            error @ AnchorError::OwnProofFails(_) => Self::damaged(error),
             error @ (AnchorError::Key(_) | AnchorError::BadEraPeriod(_)) => Self::usage(error),
             error => Self::environment(error),
         }

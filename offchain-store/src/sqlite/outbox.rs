@@ -26,7 +26,7 @@ use pakit_primitives::{
     BlockHash, Head, LogRoot,
     chain::{AnchorNumber, DagId},
 };
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, named_params, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, TransactionBehavior, named_params, params};
 use std::{
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -155,6 +155,26 @@ pub enum OutboxError {
     /// The database failed.
     #[error("the outbox's database failed")]
     Database(#[from] rusqlite::Error),
+}
+
+impl OutboxError {
+    /// Whether it says that what is stored is not what was written.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Repository(error) => matches!(error, BackendError::Damaged(_)),
+            Self::Damaged(_) => true,
+            Self::Database(rusqlite::Error::SqliteFailure(failure, _)) => {
+                matches!(failure.code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+            }
+            Self::Database(error) => matches!(
+                error,
+                rusqlite::Error::FromSqlConversionFailure(..)
+                    | rusqlite::Error::IntegralValueOutOfRange(..)
+                    | rusqlite::Error::InvalidColumnType(..)
+            ),
+            _ => false,
+        }
+    }
 }
 
 /// The outbox of one repository.
