@@ -148,7 +148,13 @@ fn ask(engine: &StorageEngine, blocks: u64) -> Result<(Answers, Vec<String>), St
             refusals.push(error.to_string());
         }
     }
-    answers.settings.push(engine.strategy().to_string());
+    match engine.strategy() {
+        Ok(strategy) => answers.settings.push(strategy.to_string()),
+        Err(error) => {
+            named(&error)?;
+            refusals.push(error.to_string());
+        }
+    }
     Ok((answers, refusals))
 }
 
@@ -164,7 +170,7 @@ fn look(repository: &Path, truth: &Answers) -> Result<Noticed, String> {
     let engine = match StorageEngine::open(repository, Access::Read, &Overrides::default()) {
         Ok(engine) => engine,
         Err(OpenError::Backend(error)) => return named(&error).map(|()| Noticed::WhenOpened),
-        Err(OpenError::Incomplete(_) | OpenError::Strategy(_)) => return Ok(Noticed::WhenOpened),
+        Err(OpenError::Incomplete(_)) => return Ok(Noticed::WhenOpened),
         Err(error) => return Err(format!("damage is called {error:?}")),
     };
     let (answers, refusals) = ask(&engine, truth.blocks.len() as u64)?;

@@ -270,6 +270,16 @@ pub struct CheckedRecord {
     pub damage: Option<String>,
 }
 
+/// A row of a backend's tables that stands where none can: beyond the end of what its kind is numbered by, or under a number that is
+/// never given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StrayRow {
+    /// The table.
+    pub table: &'static str,
+    /// The row's number in it.
+    pub number: i64,
+}
+
 /// Keeps blocks, their payloads and their log.
 ///
 /// All methods may be called from many threads. Reads see a committed state, and each sees everything committed before it
@@ -434,6 +444,12 @@ pub trait DagBackend: Marks {
     /// blocks are lost, so is what is known of them, and only what is too much is told.
     fn check_indexes(&self, _are_blocks_lost: bool) -> Result<(), BackendError> {
         Ok(())
+    }
+
+    /// Rows that no other question comes upon, since they stand where none can; the first `rows_max` of each kind. For backends that
+    /// keep rows. A block right behind the end of the log is found by whoever asks for it.
+    fn stray_rows(&self, _rows_max: usize) -> Result<Vec<StrayRow>, BackendError> {
+        Ok(Vec::new())
     }
 
     /// Looks at the first record at this place or behind it, for backends that keep chunks in files of records beside what finds them.

@@ -17,9 +17,9 @@ pub use problem::{Lookup, NodeState, Problem};
 pub use state::{CheckState, ResumeError};
 
 use crate::{
-    backend::{BackendError, DagBackend, Hop, Totals},
+    backend::{BackendError, DagBackend, Hop, StrayRow, Totals},
     block::DagBlock,
-    dictionary,
+    dictionary, setting,
 };
 use lru::LruCache;
 use pakit_primitives::{BlockHash, ContentHash, Head, SoftwareHasher, log::Accumulator};
@@ -267,6 +267,7 @@ impl<'a> Checker<'a> {
                 None => Phase::SurplusEdges { parent: parent + 1, after: None },
             },
             Phase::Dictionaries {} => {
+                self.check_settings();
                 self.check_dictionaries();
                 Phase::Chunks { after: None }
             }
@@ -284,6 +285,7 @@ impl<'a> Checker<'a> {
                 Phase::Indexes {}
             }
             Phase::Indexes {} => {
+                self.check_strays();
                 let indexes = self.backend.check_indexes(!self.is_counted);
                 self.read(indexes, || "the indexes".into());
                 self.compare_totals();
@@ -292,10 +294,29 @@ impl<'a> Checker<'a> {
         })
     }
 
+    /// A repository without a block has not been made yet.
+    fn check_settings(&mut self) {
+        if self.stored.blocks == 0 {
+            return;
+        }
+        let damaged = setting::damaged(self.backend);
+        for (key, state) in self.read(damaged, || "the settings".into()).unwrap_or_default() {
+            self.found(Problem::WrongSetting { key, state });
+        }
+    }
+
     fn check_dictionaries(&mut self) {
         let damaged = dictionary::damaged(self.backend);
         for (number, is_repairable) in self.read(damaged, || "the dictionaries".into()).unwrap_or_default() {
             self.found(Problem::DamagedDictionary { number, is_repairable });
+        }
+    }
+
+    /// Many rows of one table say no more than a page of them.
+    fn check_strays(&mut self) {
+        let strays = self.backend.stray_rows(PAGE);
+        for StrayRow { table, number } in self.read(strays, || "stray rows".into()).unwrap_or_default() {
+            self.found(Problem::StrayRow { table, number });
         }
     }
 

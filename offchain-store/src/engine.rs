@@ -14,12 +14,13 @@ use crate::{
     log::{LogReadError, LogReader},
     memory::MemoryBackend,
     metadata::Metadata,
-    parents::{ParentSelectionStrategy, ParseStrategyError},
+    parents::ParentSelectionStrategy,
     proof::{self, ProofBuildError, ProofDocument, ProofRequest},
     put::{self, PutError, PutEvent, PutItem, PutSummary},
     removal::{self, Audit, BlockMark, RecordError, Removal, Retention, Told},
     resolve::{self, ResolveError},
     restore::{self, RestoreError, RestoreEvent, RestoreOptions, Restored},
+    setting::{self, GENESIS_NONCE_BYTES},
     sqlite::SqliteBackend,
     stats::{self, DagStats, EfficiencyReport},
     tree::Entry,
@@ -35,18 +36,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// Random bytes at the start of a genesis content, which make each DAG's genesis its own.
-const GENESIS_NONCE_BYTES: usize = 32;
-
-/// Greatest name of a DAG, in bytes.
-pub const NAME_BYTES_MAX: usize = 1024;
-
 /// Greatest content that [`StorageEngine::retrieve`] holds in memory, in bytes; [`StorageEngine::reader`] has no limit.
 pub const RETRIEVE_BYTES_MAX: u64 = 256 << 20;
 
-const SETTING_NAME: &str = "name";
-const SETTING_STRATEGY: &str = "strategy";
-
+pub use crate::setting::NAME_BYTES_MAX;
 /// What an opened repository may be used for.
 pub use crate::sqlite::Access;
 
@@ -77,9 +70,6 @@ pub enum OpenError {
     /// Genesis could not be put.
     #[error(transparent)]
     Put(#[from] Box<PutError>),
-    /// The stored parent strategy is not known.
-    #[error("the repository's parent strategy is not known: {0}")]
-    Strategy(#[from] ParseStrategyError),
     /// The name is too long.
     #[error("a name has at most {NAME_BYTES_MAX} bytes")]
     NameTooLong,
@@ -155,7 +145,6 @@ pub struct StorageEngine {
     backend: Arc<dyn DagBackend>,
     folder: Option<PathBuf>,
     config: Config,
-    strategy: ParentSelectionStrategy,
     seed: Option<u64>,
     /// Who is said to decide what audit blocks tell of.
     who: String,
@@ -195,8 +184,7 @@ impl StorageEngine {
         if backend.totals()?.blocks == 0 {
             return Err(OpenError::Incomplete(folder.to_owned()));
         }
-        let strategy = String::from_utf8_lossy(&setting(&backend, SETTING_STRATEGY)?).parse()?;
-        Ok(Self::assemble(Arc::new(backend), Some(folder.to_owned()), strategy, None, config))
+        Ok(Self::assemble(Arc::new(backend), Some(folder.to_owned()), None, config))
     }
 
     fn found(
@@ -205,10 +193,10 @@ impl StorageEngine {
         options: &InitOptions,
         config: Config,
     ) -> Result<(Self, DagBlock), OpenError> {
-        backend.set_setting(SETTING_NAME, options.name.as_bytes())?;
-        backend.set_setting(SETTING_STRATEGY, options.strategy.to_string().as_bytes())?;
+        backend.set_setting(setting::NAME, options.name.as_bytes())?;
+        backend.set_setting(setting::STRATEGY, options.strategy.to_string().as_bytes())?;
         backend.set_setting(SETTING_INSTANCE, &new_instance())?;
-        let engine = Self::assemble(backend, folder, options.strategy, options.seed, config);
+        let engine = Self::assemble(backend, folder, options.seed, config);
         let mut content = match options.seed {
             Some(seed) => blake3::hash(&seed.to_le_bytes()).as_bytes().to_vec(),
             None => rand::random::<[u8; GENESIS_NONCE_BYTES]>().to_vec(),
@@ -218,16 +206,10 @@ impl StorageEngine {
         Ok((engine, genesis.block))
     }
 
-    fn assemble(
-        backend: Arc<dyn DagBackend>,
-        folder: Option<PathBuf>,
-        strategy: ParentSelectionStrategy,
-        seed: Option<u64>,
-        config: Config,
-    ) -> Self {
+    fn assemble(backend: Arc<dyn DagBackend>, folder: Option<PathBuf>, seed: Option<u64>, config: Config) -> Self {
         let cache = BlockCache::new(usize::try_from(config.cache_bytes).unwrap_or(usize::MAX));
         let who = removal::default_who();
-        Self { backend, folder, config, strategy, seed, who, cache, committer: Mutex::new(None) }
+        Self { backend, folder, config, seed, who, cache, committer: Mutex::new(None) }
     }
 
     /// Names who decides what audit blocks tell of; without it, the user at this machine.
@@ -254,12 +236,12 @@ impl StorageEngine {
 
     /// The DAG's name.
     pub fn name(&self) -> Result<String, BackendError> {
-        Ok(String::from_utf8_lossy(&setting(self.backend.as_ref(), SETTING_NAME)?).into_owned())
+        setting::name(self.backend.as_ref())
     }
 
-    /// How new blocks choose their parents.
-    pub fn strategy(&self) -> ParentSelectionStrategy {
-        self.strategy
+    /// How new blocks choose their parents. Read when it is asked for: only who makes blocks needs it.
+    pub fn strategy(&self) -> Result<ParentSelectionStrategy, BackendError> {
+        setting::strategy(self.backend.as_ref())
     }
 
     /// The graph of blocks.
@@ -322,8 +304,13 @@ impl StorageEngine {
         let mut slot = self.committer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut committer = match slot.take() {
             Some(committer) => committer,
-            None => Committer::new(self.backend.clone(), self.strategy, self.config.batch_limits(), self.seed)?
-                .decided_by(&self.who),
+            None => Committer::new(
+                self.backend.clone(),
+                self.strategy().map_err(CommitError::from)?,
+                self.config.batch_limits(),
+                self.seed,
+            )?
+            .decided_by(&self.who),
         };
         let written = write(&mut committer)?;
         *slot = Some(committer);
@@ -491,9 +478,4 @@ impl StorageEngine {
     ) -> Result<Verification, ContentReadError> {
         verify::verify_document(document, content, expected)
     }
-}
-
-/// A setting that each repository has from before its genesis on.
-fn setting(backend: &dyn DagBackend, key: &'static str) -> Result<Vec<u8>, BackendError> {
-    backend.setting(key)?.ok_or_else(|| BackendError::Damaged(format!("its setting {key} is missing")))
 }

@@ -38,6 +38,7 @@ pub mod removal;
 pub mod resolve;
 pub mod restore;
 pub mod serve;
+mod setting;
 pub mod sqlite;
 pub mod stats;
 pub mod store;

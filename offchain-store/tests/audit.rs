@@ -21,6 +21,8 @@ fn repository() -> TempDir {
     // No power fails here.
     let options = Options { fsync: Fsync::Off, ..Options::default() };
     let backend = SqliteBackend::create(dir.path(), &options).unwrap();
+    backend.set_setting("name", b"audited").unwrap();
+    backend.set_setting("strategy", b"balanced-random").unwrap();
     let mut builder = DagBuilder::new(0, 0);
     let mut log = LogAppender::resume(&backend).unwrap();
     let mut blocks: Vec<DagBlock> = Vec::new();

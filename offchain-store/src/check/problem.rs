@@ -41,6 +41,26 @@ pub enum Problem {
         /// Its place.
         leaf_index: u64,
     },
+    /// A named value that is missing, or not what one of that name can be.
+    #[error("the setting {key} is {state}; `pakit repair` makes it anew as far as something tells of it")]
+    WrongSetting {
+        /// Its name.
+        #[serde(deserialize_with = "own_text")]
+        key: OwnText,
+        /// Missing or wrong.
+        state: NodeState,
+    },
+    /// A row that stands where none can. Nothing reads it, and it is in the way of what comes there next.
+    #[error(
+        "row {number} of the table {table} stands where none can; `pakit repair` takes it away if nothing names it"
+    )]
+    StrayRow {
+        /// The table.
+        #[serde(deserialize_with = "own_text")]
+        table: OwnText,
+        /// The row's number in it.
+        number: i64,
+    },
     /// A header that names another place than its own.
     #[error("block {leaf_index} says that its leaf index is {found}")]
     WrongLeafIndex {

@@ -52,9 +52,11 @@ fn repair_text(report: &RepairReport) -> String {
         }
     };
     tell(report.log_nodes_restored, "node", "of the log restored");
-    tell(report.rows_corrected, "row", "of payloads corrected");
+    tell(report.rows_corrected, "row", "corrected");
+    tell(report.rows_removed, "row", "that nothing names taken away, from where none can stand");
     tell(report.packs_renewed, "pack", "damaged or missing; what was whole in it was written anew");
     tell(report.dictionaries_restored, "row", "of dictionaries restored");
+    tell(report.settings_corrected, "table", "of settings made anew");
     tell(report.ways_corrected, "way", "to genesis corrected");
     tell(report.counts_corrected, "count", "of references corrected");
     tell(report.marks_corrected, "mark", "of forgotten or pinned blocks corrected, as the audit trail tells");
@@ -77,6 +79,11 @@ fn repair_text(report: &RepairReport) -> String {
     name(report.contents_lost_count, "block", "without their content; put it again to restore it:", contents);
     let blocks = report.blocks_lost.iter().map(|leaf_index| format!("leaf {leaf_index}")).collect();
     name(report.blocks_lost_count, "block", "lost, which only a backup brings back:", blocks);
+    let settings = report.settings_lost.iter().map(|name| (*name).to_owned()).collect();
+    let text = "that nothing bears out any more, as found or by default; `pakit status` shows what is there:";
+    name(report.settings_lost.len() as u64, "setting", text, settings);
+    let problems = report.remaining.iter().map(ToString::to_string).collect();
+    name(report.remaining_count, "problem", "left, as `pakit check` tells:", problems);
     if report.is_whole() {
         lines.push("nothing is lost".to_owned());
     }

@@ -420,7 +420,7 @@ pub(super) fn status(global: &Global, out: &Output, args: &Status) -> Result<(),
     let line = StatusLine {
         repository: global.repo.display().to_string(),
         name: engine.name()?,
-        strategy: engine.strategy().to_string(),
+        strategy: engine.strategy()?.to_string(),
         size: head.size,
         root: head.root.to_string(),
         dag: binding.map(|binding| BindingLine {

@@ -9,6 +9,7 @@ use crate::{
     memory::MemoryBackend,
     parents::{self, Overlay, ParentSelectionStrategy},
     removal::{BlockMark, MarkTotals, Marks, Pin},
+    setting,
 };
 use pakit_primitives::{BlockHash, Compression, ContentHash, MetadataHash, hasher::Digest};
 use rand::{SeedableRng, rngs::StdRng};
@@ -33,6 +34,7 @@ impl Repository {
     }
 
     pub(crate) fn on(backend: Arc<dyn DagBackend>) -> Self {
+        setting::set(&*backend);
         let log = LogAppender::resume(&*backend).unwrap();
         assert_eq!(log.size(), 0);
         Self { backend, builder: DagBuilder::new(0, 0), log }

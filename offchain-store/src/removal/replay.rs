@@ -90,8 +90,11 @@ pub(crate) fn differences(
             tell(Difference::WrongAudit { leaf_index, what: "it is not listed as one".into() });
         }
     }
-    if Retention::read(backend)? != retention {
-        tell(Difference::Retention);
+    match Retention::read(backend) {
+        Ok(stored) if stored == retention => {}
+        // A setting that cannot be read says nothing else than the trail does.
+        Ok(_) | Err(BackendError::Damaged(_)) => tell(Difference::Retention),
+        Err(error) => return Err(error),
     }
     let told = Pages::new(|after: Option<(u64, u64)>| scratch.told_forgotten(after.map(|(leaf, _)| leaf), PAGE));
     let kept = Pages::new(|after: Option<(u64, u64)>| {

@@ -109,7 +109,7 @@ pub(super) async fn status(State(shared): State<Arc<Shared>>) -> Answer {
         Ok(StatusJson {
             version: env!("CARGO_PKG_VERSION"),
             name: engine.name()?,
-            strategy: engine.strategy().to_string(),
+            strategy: engine.strategy()?.to_string(),
             size: head.size,
             root: head.root.to_string(),
             dag: dag.map(|binding| BindingJson {

@@ -4,7 +4,7 @@ use super::{
     SqliteBackend,
     connection::Snapshot,
     fault::{Fault, Result},
-    read::{all, block_hash_at, block_row, complete, damaged_block, of_block, settings, totals},
+    read::{Instead, all, block_hash_at, block_row, complete, damaged_block, of_block, settings, totals},
     rows::{compression_of, int, limit, stored_of, uint},
 };
 use crate::{
@@ -158,7 +158,8 @@ fn block_rows(connection: &Connection, from: u64, rows_max: usize) -> Result<Vec
         if leaf_index != from + blocks.len() as u64 {
             return Err(Fault::damaged(format!("block {} is missing", from + blocks.len() as u64)));
         }
-        let found = block_row(leaf_index, row, None).map_err(|error| of_block(leaf_index, error.into()))?;
+        let found =
+            block_row(leaf_index, row, &Instead::default()).map_err(|error| of_block(leaf_index, error.into()))?;
         let found = found.ok_or_else(|| damaged_block(leaf_index, "has an unknown compression or no payload"))?;
         let hash_of = |parent: &u64| {
             let at_hand = parent.checked_sub(from).and_then(|place| blocks.get(usize::try_from(place).ok()?));

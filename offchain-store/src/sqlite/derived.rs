@@ -408,6 +408,7 @@ impl Derived {
                 Self { position: Position { generation, ..Position::default() }, ..Self::empty() }
             }
         };
+        check_gap(connection, &derived.position, &position(connection)?)?;
         loop {
             let txn = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
             let end = position(&txn)?;
@@ -451,6 +452,7 @@ impl Derived {
                 Loaded::Never | Loaded::Damaged => Self::empty(),
             };
         }
+        check_gap(snapshot, &self.position, &end)?;
         let additions = additions_between(snapshot, &self.position, &end)?;
         self.note(additions.hashes.iter().copied());
         self.add(additions, end);
@@ -483,8 +485,26 @@ fn check_sums(connection: &Connection) -> Result<()> {
     let last: Option<i64> = connection.query_row("SELECT max(leaf_index) FROM blocks", (), |row| row.get(0))?;
     let end = last.and_then(|last| u64::try_from(last).ok()).map_or(0, |last| last.saturating_add(1));
     let told = position(connection)?.blocks;
+    if told == 0 && last.is_some() {
+        // Whoever took it for a repository that was not completely made would make a second genesis.
+        return Err(Fault::damaged("the sums tell of no block, and there are some"));
+    }
     match told.saturating_sub(end) > LOST_AT_END_MAX {
         true => Err(Fault::damaged(format!("the sums tell of {told} blocks, and the last one there is ends {end}"))),
+        false => Ok(()),
+    }
+}
+
+/// A block that stands far beyond all others lets the sums tell of as many: what is walked and counted by numbers has to be by rows.
+fn check_gap(connection: &Connection, from: &Position, to: &Position) -> Result<()> {
+    let numbers = to.blocks.saturating_sub(from.blocks);
+    if numbers <= LOST_AT_END_MAX {
+        return Ok(());
+    }
+    let sql = "SELECT count(*) FROM blocks WHERE leaf_index >= ?1 AND leaf_index < ?2";
+    let rows = connection.query_row(sql, (int(from.blocks), int(to.blocks)), |row| uint(row, 0))?;
+    match numbers.saturating_sub(rows) > LOST_AT_END_MAX {
+        true => Err(Fault::damaged(format!("the sums tell of {} blocks, and most are missing", to.blocks))),
         false => Ok(()),
     }
 }
@@ -565,9 +585,10 @@ fn additions_between(connection: &Connection, from: &Position, to: &Position) ->
     Ok(additions)
 }
 
-/// A filter over all rows before a position, with room for as many again.
+/// A filter over all rows before a position, with room for as many again. By rows, which numbers may be far more than.
 fn filter_of_rows(txn: &Connection, to: Position) -> Result<ExistenceFilter> {
-    let mut filter = ExistenceFilter::with_capacity(to.blocks.saturating_add(to.payload_next));
+    let payloads = txn.query_row("SELECT count(*) FROM payloads", (), |row| uint(row, 0))?;
+    let mut filter = ExistenceFilter::with_capacity(to.blocks.saturating_add(payloads));
     let mut from = Position::default();
     while to.is_beyond(&from) {
         let step = from.step_towards(&to, txn)?;
@@ -577,7 +598,7 @@ fn filter_of_rows(txn: &Connection, to: Position) -> Result<ExistenceFilter> {
     Ok(filter)
 }
 
-/// The inner nodes of the tile that is not complete, from its leaves. Where a leaf is missing, so are the nodes above it:
+/// The inner nodes of the tile that is not complete, from its leaves. Where a leaf is missing or no hash, so are the nodes above it:
 /// the rest of a damaged repository can still be read.
 fn tail_nodes(connection: &Connection, blocks: u64) -> Result<HashMap<(u32, u64), Digest>> {
     let first = blocks >> TILE_LEVEL << TILE_LEVEL;
@@ -586,7 +607,7 @@ fn tail_nodes(connection: &Connection, blocks: u64) -> Result<HashMap<(u32, u64)
     let mut select = connection.prepare_cached(sql)?;
     let mut rows = select.query((int(first), int(blocks)))?;
     while let Some(row) = rows.next()? {
-        nodes.insert((0, uint(row, 0)?), row.get(1)?);
+        nodes.extend(uint(row, 0).and_then(|leaf_index| Ok(((0, leaf_index), row.get(1)?))).ok());
     }
     for level in 1..TILE_LEVEL {
         for index in first >> level..blocks >> level {

@@ -16,6 +16,7 @@
 //! | `marks.rs` | the tables of what was decided about blocks |
 //! | `scratch.rs` | sets on the disk, for walks that look at everything |
 //! | `compact.rs` | giving the space of what was removed back |
+//! | `strays.rs` | rows that stand where none can |
 //! | `repair.rs` | making anew what can be derived, telling what is lost |
 //! | `outbox.rs` | the tables of anchors |
 //!
@@ -39,6 +40,7 @@ mod runs;
 mod schema;
 pub(crate) mod scratch;
 mod sieve;
+mod strays;
 #[cfg(test)]
 mod tests;
 mod turned;
@@ -49,7 +51,7 @@ use fault::Result;
 use crate::{
     backend::{
         BackendError, BlockKey, CheckedRecord, ChunkRef, DagBackend, Hop, PackPlace, ParentInfo, PayloadInfo, Standing,
-        StoredChunk, Totals, WriteBatch, follow_way,
+        StoredChunk, StrayRow, Totals, WriteBatch, follow_way,
     },
     block::DagBlock,
     config,
@@ -704,6 +706,14 @@ impl DagBackend for SqliteBackend {
         self.ask(|connection, derived| {
             packs::check(&self.dir, connection)?;
             derived.check(connection, are_blocks_lost)
+        })
+    }
+
+    fn stray_rows(&self, rows_max: usize) -> Answer<Vec<StrayRow>> {
+        self.read(|connection| {
+            let snapshot = Snapshot::begin(connection)?;
+            let (totals, payload_next) = read::totals(&snapshot)?;
+            strays::find(&snapshot, totals.blocks, payload_next, rows_max)
         })
     }
 

@@ -11,7 +11,7 @@ use super::{
     write,
 };
 use crate::{
-    backend::{BlockKey, ChunkRef, Hop, ParentInfo, PayloadInfo, Standing, Totals},
+    backend::{BackendError, BlockKey, ChunkRef, Hop, ParentInfo, PayloadInfo, Standing, Totals},
     block::DagBlock,
     dictionary,
     pack::Stored,
@@ -94,17 +94,26 @@ pub(super) struct BlockRow {
     parents: Vec<u8>,
 }
 
-pub(super) fn block_row(
-    leaf_index: u64,
-    row: &Row<'_>,
-    content: Option<&Digest>,
-) -> rusqlite::Result<Option<BlockRow>> {
+/// What takes the place of what other tables say of a block, for a repair, which then looks whether that makes the block whole.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Instead {
+    /// Hash and plaintext bytes of the content.
+    pub(super) content: Option<(Digest, u64)>,
+    /// Hash of the metadata.
+    pub(super) metadata: Option<MetadataHash>,
+}
+
+pub(super) fn block_row(leaf_index: u64, row: &Row<'_>, instead: &Instead) -> rusqlite::Result<Option<BlockRow>> {
     let Some(compression) = Compression::from_code(row.get(6)?) else { return Ok(None) };
-    let content_hash = match content {
-        Some(hash) => Some(*hash),
-        None => row.get::<_, Option<Digest>>(8)?,
+    let content = match instead.content {
+        Some(content) => Some(content),
+        None => row.get::<_, Option<Digest>>(8)?.map(|hash| uint(row, 9).map(|size| (hash, size))).transpose()?,
     };
-    let (Some(content_hash), Some(_)) = (content_hash, row.get::<_, Option<i64>>(9)?) else { return Ok(None) };
+    let metadata_hash = match instead.metadata {
+        Some(hash) => hash,
+        None => row.get::<_, Option<Digest>>(10)?.map_or(MetadataHash::NONE, MetadataHash::new),
+    };
+    let Some((content_hash, original_size)) = content else { return Ok(None) };
     let header = Header {
         leaf_index,
         parents: Parents::none(),
@@ -113,16 +122,16 @@ pub(super) fn block_row(
         slices_before: to_bits(row, 3)?,
         content_hash: ContentHash::new(content_hash),
         codec: row.get(4)?,
-        original_size: uint(row, 9)?,
+        original_size,
         stored_size: uint(row, 5)?,
         compression,
-        metadata_hash: row.get::<_, Option<Digest>>(10)?.map_or(MetadataHash::NONE, MetadataHash::new),
+        metadata_hash,
     };
     Ok(Some(BlockRow { block_hash: row.get(0)?, header, parents: row.get(7)? }))
 }
 
 pub(super) fn block(connection: &Connection, leaf_index: u64) -> Result<Option<DagBlock>> {
-    match find_row(connection, leaf_index, None)? {
+    match find_row(connection, leaf_index)? {
         Some(row) => complete_from(connection, row).map(Some),
         None => Ok(None),
     }
@@ -130,7 +139,7 @@ pub(super) fn block(connection: &Connection, leaf_index: u64) -> Result<Option<D
 
 /// A block, and the first step from it to genesis, which genesis has none of.
 pub(super) fn block_and_hop(connection: &Connection, leaf_index: u64) -> Result<Option<(DagBlock, Option<Hop>)>> {
-    let Some((row, way)) = find_row_and(connection, ROW_AND_WAY, leaf_index, None, |row| uint(row, BEHIND))? else {
+    let Some((row, way)) = find_row_and(connection, ROW_AND_WAY, leaf_index, |row| uint(row, BEHIND))? else {
         return Ok(None);
     };
     let hop = decode_way(leaf_index, way, &decode_parents(leaf_index, &row.parents)?)?;
@@ -148,7 +157,7 @@ pub(super) fn block_and_chunk(
             Some(0) => Ok(Some((row.get(BEHIND + 1)?, row.get(BEHIND + 2)?, row.get(BEHIND + 3)?))),
             _ => Ok(None),
         };
-        let found = find_row_and(connection, ROW_AND_CHUNK, leaf_index, None, chunk_of)?;
+        let found = find_row_and(connection, ROW_AND_CHUNK, leaf_index, chunk_of)?;
         let Some((row, chunk)) = found else { return Ok(None) };
         if row.block_hash != *block_hash.as_bytes() {
             return Ok(None);
@@ -159,11 +168,18 @@ pub(super) fn block_and_chunk(
     })
 }
 
-/// The same with another content hash than its payload's row says.
-pub(super) fn block_with(connection: &Connection, leaf_index: u64, content: &Digest) -> Result<Option<DagBlock>> {
-    match find_row(connection, leaf_index, Some(content))? {
-        Some(row) => complete_from(connection, row).map(Some),
-        None => Ok(None),
+/// The block of a leaf index as the row at `row_number` has it with other things said of it; nothing, if that is no block.
+pub(super) fn block_with(
+    connection: &Connection,
+    row_number: i64,
+    leaf_index: u64,
+    instead: &Instead,
+) -> Result<Option<DagBlock>> {
+    let completed = row_with(connection, row_number, leaf_index, instead)
+        .and_then(|row| row.map(|row| complete_from(connection, row)).transpose());
+    match completed {
+        Err(Fault::Backend(BackendError::Damaged(_))) => Ok(None),
+        completed => completed,
     }
 }
 
@@ -173,16 +189,20 @@ pub(super) fn block_by_hash(
     block_hash: &BlockHash,
 ) -> Result<Option<DagBlock>> {
     derived.find(connection, Index::Blocks, prefix(block_hash.as_bytes()), |leaf_index| {
-        match find_row(connection, leaf_index, None)? {
+        match find_row(connection, leaf_index)? {
             Some(row) if row.block_hash == *block_hash.as_bytes() => complete_from(connection, row).map(Some),
             _ => Ok(None),
         }
     })
 }
 
-/// `content` takes the place of the content hash in the payload's row, which is not read then.
-fn find_row(connection: &Connection, leaf_index: u64, content: Option<&Digest>) -> Result<Option<BlockRow>> {
-    Ok(find_row_and(connection, ROW_AND_WAY, leaf_index, content, |_| Ok(()))?.map(|(row, ())| row))
+fn find_row(connection: &Connection, leaf_index: u64) -> Result<Option<BlockRow>> {
+    row_with(connection, int(leaf_index), leaf_index, &Instead::default())
+}
+
+fn row_with(connection: &Connection, row_number: i64, leaf_index: u64, instead: &Instead) -> Result<Option<BlockRow>> {
+    let read = |row: &Row<'_>| Ok(block_row(leaf_index, row, instead)?.map(|found| (found, ())));
+    Ok(row_that(connection, ROW_AND_WAY, row_number, leaf_index, read)?.map(|(row, ())| row))
 }
 
 /// The question for a block's row, with the columns of [`block_row`] first.
@@ -209,21 +229,31 @@ fn find_row_and<T>(
     connection: &Connection,
     sql: &str,
     leaf_index: u64,
-    content: Option<&Digest>,
     and: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
 ) -> Result<Option<(BlockRow, T)>> {
-    let read = |row: &Row<'_>| match block_row(leaf_index, row, content)? {
+    let read = |row: &Row<'_>| match block_row(leaf_index, row, &Instead::default())? {
         Some(found) => Ok(Some((found, and(row)?))),
         None => Ok(None),
     };
-    let found = one(connection, sql, [int(leaf_index)], read);
+    row_that(connection, sql, int(leaf_index), leaf_index, read)
+}
+
+fn row_that<T>(
+    connection: &Connection,
+    sql: &str,
+    row_number: i64,
+    leaf_index: u64,
+    read: impl FnOnce(&Row<'_>) -> rusqlite::Result<Option<(BlockRow, T)>>,
+) -> Result<Option<(BlockRow, T)>> {
+    let found = one(connection, sql, [row_number], read);
     let Some(found) = found.map_err(|fault| of_block(leaf_index, fault))? else { return Ok(None) };
     found.map(Some).ok_or_else(|| damaged_block(leaf_index, "has an unknown compression or no payload"))
 }
 
 /// Puts the header together with the parents' hashes in the tables.
 fn complete_from(connection: &Connection, row: BlockRow) -> Result<DagBlock> {
-    complete(row, |parents| block_hashes_at(connection, parents))
+    let leaf_index = row.header.leaf_index;
+    complete(row, |parents| block_hashes_at(connection, parents).map_err(|fault| of_block(leaf_index, fault)))
 }
 
 /// Puts the header together, and checks it against the block hash. `hashes_of` knows the blocks before it.
@@ -593,7 +623,7 @@ pub(super) fn standing(
         PayloadKind::List => None,
         PayloadKind::Chunk => find_key_of(connection, derived, found.row.id, key)?,
     };
-    let row = leaf_index.map(|leaf_index| find_row(connection, leaf_index, None)).transpose()?.flatten();
+    let row = leaf_index.map(|leaf_index| find_row(connection, leaf_index)).transpose()?.flatten();
     let Some(row) = row else { return Ok(Standing::Kept(found.info())) };
     // Whoever puts a folder again asks for block after block, and their parents are mostly the same.
     let hash_of = |parent: &u64| {

@@ -4,13 +4,20 @@
 //! named. Where a pack holds the chunk that a row should name, the row is made anew. A chunk whose bytes are not its content
 //! moves to the table `set_aside`, as it was found, and its payload counts as removed: to put the same content again restores it
 //! under its old block. Where only the hash that the row names was damaged, the block's header tells, and the chunk stays.
+//!
+//! Rows are walked and not numbers: a row that stands far beyond all others costs no more than any. What it says of the log's length is
+//! believed as far as something else bears it out ([`length`]). A repair ends with the comparisons of an audit, and names what they find.
 
+mod length;
+mod log;
+mod metadata;
 mod packed;
 mod rehash;
+mod settings;
+mod strays;
 
 use super::{
-    DATABASE_FILE, Options, SqliteBackend, connection,
-    derived::{self, LOST_AT_END_MAX, TILE_LEVEL},
+    DATABASE_FILE, Options, SqliteBackend, connection, derived,
     fault::{Fault, Result},
     io_error, lock, packs, read,
     rows::{PACKED, compression_of, int, stored_of, uint},
@@ -21,19 +28,21 @@ use super::{
 use crate::{
     backend::{BackendError, DagBackend, Totals},
     block::DagBlock,
+    check::{self, Depth, Problem},
     chunk::CHUNK_BYTES_LIMIT,
     compress::decompress,
     dictionary::{self, Dictionary},
     pack::{PackReader, Place, Stored},
-    plan::node_number,
     removal::{self, replay},
 };
-use pakit_primitives::{BlockHash, ContentHash, SoftwareHasher, hasher::Digest, log::hash_node};
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+use length::Walked;
+use pakit_primitives::{BlockHash, Compression, ContentHash, hasher::Digest};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, types::ValueRef};
 use serde::{Serialize, Serializer};
 use std::{
     cell::Cell,
     collections::{BTreeMap, BTreeSet, HashMap},
+    ops::ControlFlow,
     path::Path,
     sync::Arc,
 };
@@ -46,18 +55,24 @@ pub const NAMED_MAX: usize = 10_000;
 /// What a repair did, and what is lost.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct RepairReport {
-    /// Blocks looked at.
+    /// Rows of blocks looked at.
     pub blocks: u64,
     /// Chunks looked at.
     pub chunks: u64,
     /// Nodes of the log that were missing or wrong and follow from the block hashes.
     pub log_nodes_restored: u64,
-    /// Rows of payloads that said something wrong of what they hold.
+    /// Rows that said something wrong, and now say what follows from the rest.
     pub rows_corrected: u64,
+    /// Rows that stood where none can, and that nothing names: they are gone. Of chunks among them the bytes are in the table `set_aside`.
+    pub rows_removed: u64,
     /// Packs that were damaged or missing; what was whole in them was written anew.
     pub packs_renewed: u64,
     /// Copies of dictionaries that were damaged and were written anew from the others.
     pub dictionaries_restored: u64,
+    /// 1, if the named values were not those that were set, or lacked some.
+    pub settings_corrected: u64,
+    /// Named values that nothing bears out any more: what is there is what was found, or the default.
+    pub settings_lost: Vec<&'static str>,
     /// Ways to genesis that were wrong.
     pub ways_corrected: u64,
     /// Counts of references that were wrong.
@@ -81,12 +96,17 @@ pub struct RepairReport {
     pub blocks_lost: Vec<u64>,
     /// How many there are.
     pub blocks_lost_count: u64,
+    /// What an audit of the structure finds afterwards: what is lost, and what could not be mended. The first of them.
+    pub remaining: Vec<Problem>,
+    /// How many there are.
+    pub remaining_count: u64,
 }
 
 impl RepairReport {
-    /// Whether everything that was ever acknowledged, and not removed on purpose, is there.
+    /// Whether everything that was ever acknowledged, and not removed on purpose, is there, and nothing else is wrong.
     pub fn is_whole(&self) -> bool {
-        self.set_aside_count == 0 && self.contents_lost_count == 0 && self.blocks_lost_count == 0
+        let lost = [self.set_aside_count, self.contents_lost_count, self.blocks_lost_count];
+        lost == [0; 3] && self.remaining_count == 0 && self.settings_lost.is_empty()
     }
 }
 
@@ -101,8 +121,8 @@ fn name<T>(list: &mut Vec<T>, count: &mut u64, item: T) {
     }
 }
 
-/// Repairs the repository in `dir`, which nobody else may have open for writing. `progress` is told of (rows looked at,
-/// rows in all). Whatever is interrupted can be begun again.
+/// Repairs the repository in `dir`, which nobody else may have open for writing. `progress` is told of (steps done, steps in all): the
+/// first half of them rows, the second the audit at the end. Whatever is interrupted can be begun again.
 pub fn repair(
     dir: &Path,
     options: &Options,
@@ -114,14 +134,37 @@ pub fn repair(
         _ => io_error(dir, &path, error),
     })?;
     let lock = lock(dir)?;
-    let mut report = repair_rows(dir, options, progress).map_err(|fault| fault.in_repository(dir))?;
+    let mut rows = 0;
+    let of_rows = &mut |done: u64, all: u64| {
+        rows = all;
+        progress(done, all.saturating_mul(2));
+    };
+    let mut report = repair_rows(dir, options, of_rows).map_err(|fault| fault.in_repository(dir))?;
     let backend = SqliteBackend::open_locked(dir, lock, options, false).map_err(|fault| fault.in_repository(dir))?;
     let frontier = backend.derived().frontier(None, usize::MAX).len() as u64;
     if backend.totals()?.frontier != frontier {
         backend.write(|txn| Ok(txn.execute("UPDATE totals SET frontier = ?1", [int(frontier)])?))?;
     }
-    report.marks_corrected = learn_marks(&Arc::new(backend), false)?;
+    let backend = Arc::new(backend);
+    report.marks_corrected = learn_marks(&backend, false)?;
+    let of_audit = &mut |done: u64, all: u64| {
+        let share = u128::from(rows) * u128::from(done) / u128::from(all.max(1));
+        progress(rows.saturating_add(u64::try_from(share).unwrap_or(rows)), rows.saturating_mul(2));
+    };
+    (report.remaining, report.remaining_count) = remaining(backend.as_ref(), of_audit)?;
     Ok(report)
+}
+
+/// What an audit finds. Payloads were read before, and packs.
+fn remaining(
+    backend: &dyn DagBackend,
+    progress: &mut dyn FnMut(u64, u64),
+) -> std::result::Result<(Vec<Problem>, u64), BackendError> {
+    let report = check::check(backend, Depth::Structure, &mut |done, all| {
+        progress(done, all);
+        ControlFlow::Continue(())
+    })?;
+    Ok((report.problems, report.problem_count))
 }
 
 /// Makes the marks what the audit trail in the log tells, if no part of it is lost; says how much was other. Of a new repository nothing
@@ -161,8 +204,16 @@ fn repair_rows(dir: &Path, options: &Options, progress: &mut dyn FnMut(u64, u64)
     connection.execute("UPDATE totals SET generation = 0 WHERE generation < 0", ())?;
     let mut repairer = Repairer::new(&mut connection, dir, progress)?;
     repairer.dictionaries()?;
+    repairer.pack_numbers()?;
+    repairer.payload_numbers()?;
     repairer.chunks(dir)?;
+    repairer.lists()?;
+    repairer.misplaced_blocks()?;
     repairer.blocks()?;
+    repairer.stray_blocks()?;
+    repairer.metadata_of_none()?;
+    repairer.settings()?;
+    repairer.stray_nodes()?;
     repairer.log()?;
     repairer.ways()?;
     repairer.counts()?;
@@ -179,12 +230,18 @@ struct Repairer<'a> {
     report: RepairReport,
     rows_done: u64,
     rows: u64,
-    /// One more than the greatest leaf index, and than the greatest number of a payload.
+    /// The length of the log, once all blocks were looked at; and one more than the greatest number of a payload.
     blocks_end: u64,
     payloads_end: u64,
     counted: Totals,
     /// Leaf indices of all blocks that are lost.
     lost: BTreeSet<u64>,
+    /// Whether the sums were those of the blocks that there are: then nothing else was ever committed.
+    are_sums_of_blocks: bool,
+    /// Whether the settings had their checksum before anything was changed.
+    are_settings_borne_out: bool,
+    /// How many more metadata maps are tried on blocks that cannot be put together.
+    metadata_tries: u64,
     /// Payloads that this repair set aside as chunks.
     aside: BTreeSet<u64>,
     /// Payloads whose rows name another hash than that of what they hold, which their blocks bear out.
@@ -200,41 +257,24 @@ struct Materials {
 
 impl<'a> Repairer<'a> {
     fn new(connection: &'a mut Connection, dir: &Path, progress: &'a mut dyn FnMut(u64, u64)) -> Result<Self> {
-        let end = |sql: &str| connection.query_row(sql, (), |row| row.get::<_, Option<i64>>(0));
-        let after = |last: Option<i64>| last.and_then(|last| u64::try_from(last).ok()).map_or(0, |last| last + 1);
-        // A row whose place was damaged may stand far beyond all others.
-        let count = after(end("SELECT count(*) - 1 FROM blocks WHERE leaf_index >= 0")?);
-        let found = after(end("SELECT max(leaf_index) FROM blocks")?).min(count.saturating_add(LOST_AT_END_MAX));
-        // What the sums, the log's nodes and the anchors know of the log's length: blocks at its end may be lost too.
-        let told = [
-            "SELECT max(blocks) FROM totals",
-            "SELECT 256 * (max(tile) + 1) FROM log_tiles",
-            "SELECT max(size) FROM outbox WHERE kind = 2 AND state = 4",
-            "SELECT max(seen_size) FROM chain_binding WHERE is_current = 1",
-        ];
-        let mut blocks_end = found;
-        for sql in told {
-            let size = end(sql)?.and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
-            if size.saturating_sub(found) <= LOST_AT_END_MAX {
-                blocks_end = blocks_end.max(size);
-            }
-        }
-        let payloads_end = after(end("SELECT max(payload_id) FROM payloads")?);
-        let rows = blocks_end + payloads_end;
-        let (report, counted) = (RepairReport::default(), Totals::default());
-        let (lost, aside, rehashed) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
+        let count = |table| connection.query_row(table, (), |row| uint(row, 0));
+        let rows = count("SELECT count(*) FROM blocks")? + count("SELECT count(*) FROM payloads")?;
+        let are_settings_borne_out = settings::are_borne_out(connection)?;
         Ok(Self {
             connection,
             progress,
-            report,
+            report: RepairReport::default(),
             rows_done: 0,
             rows,
-            blocks_end,
-            payloads_end,
-            counted,
-            lost,
-            aside,
-            rehashed,
+            blocks_end: 0,
+            payloads_end: 0,
+            counted: Totals::default(),
+            lost: BTreeSet::new(),
+            are_sums_of_blocks: false,
+            are_settings_borne_out,
+            metadata_tries: metadata::TRIES_MAX,
+            aside: BTreeSet::new(),
+            rehashed: BTreeMap::new(),
             materials: Materials { dictionaries: HashMap::new(), packs: PackReader::new(dir) },
         })
     }
@@ -242,31 +282,43 @@ impl<'a> Repairer<'a> {
     /// Before the chunks, which cannot be read without them.
     fn dictionaries(&mut self) -> Result<()> {
         let txn = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // A new checksum would bear out what the one before did not.
+        let set = match self.are_settings_borne_out {
+            true => write::set_setting,
+            false => settings::set_raw,
+        };
         let (dictionaries, written) =
-            dictionary::repair(|key| read::setting(&txn, key), |key, value| write::set_setting(&txn, key, value))?;
+            dictionary::repair(|key| settings::raw_setting(&txn, key), |key, value| set(&txn, key, value))?;
         txn.commit()?;
         (self.materials.dictionaries, self.report.dictionaries_restored) = (dictionaries, written);
         Ok(())
     }
 
-    fn step(&mut self) {
-        self.rows_done = (self.rows_done + STEP_ROWS).min(self.rows);
+    fn step(&mut self, rows: u64) {
+        self.rows_done = (self.rows_done + rows).min(self.rows);
         (self.progress)(self.rows_done, self.rows);
     }
 
     /// Mends what rows say of chunks, from the chunks themselves or from packs, and sets aside what does not restore to its hash.
     fn chunks(&mut self, dir: &Path) -> Result<()> {
         let (mut damaged, mut ends) = (BTreeMap::new(), BTreeMap::new());
-        for first in (0..self.payloads_end).step_by(STEP_ROWS as usize) {
+        // Chunks with the numbers of their rows; other rows are passed over.
+        let mut next = Some(0);
+        while let Some(first) = next {
             let txn = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             {
                 let sql = "SELECT payload_id, hash, compression, original_size, bytes, kind, stored_size FROM payloads
-                    WHERE payload_id >= ?1 AND payload_id < ?2 AND (kind = 0 OR bytes IS NOT NULL)";
+                    WHERE payload_id >= ?1 ORDER BY payload_id LIMIT ?2";
                 let mut select = txn.prepare_cached(sql)?;
-                let mut rows = select.query((int(first), int(first + STEP_ROWS)))?;
+                let mut rows = select.query((int(first), int(STEP_ROWS)))?;
+                next = None;
                 while let Some(row) = rows.next()? {
-                    self.report.chunks += 1;
                     let id = uint(row, 0)?;
+                    next = id.checked_add(1);
+                    if row.get::<_, i64>(5)? != 0 && row.get_ref(4)? == ValueRef::Null {
+                        continue;
+                    }
+                    self.report.chunks += 1;
                     let Some((original_size, stored_size)) = sound_chunk(row, &self.materials)? else {
                         damaged.insert(id, row.get::<_, Option<Digest>>(1).ok().flatten().unwrap_or_default());
                         continue;
@@ -286,7 +338,9 @@ impl<'a> Repairer<'a> {
                 }
             }
             txn.commit()?;
-            self.step();
+            if next.is_some() {
+                self.step(STEP_ROWS);
+            }
         }
         self.report.rows_corrected += packs::recount(dir, self.connection, ends)?;
         self.restore_from_packs(dir, &mut damaged)?;
@@ -299,42 +353,84 @@ impl<'a> Repairer<'a> {
         Ok(txn.commit()?)
     }
 
+    /// The compression of a list is that of most of its stored bytes; of what was removed it is none. What is neither can be read by nobody.
+    fn lists(&mut self) -> Result<()> {
+        // Of chunks the kind is known by now.
+        let sql = "UPDATE payloads SET kind = iif(EXISTS (SELECT 1 FROM payload_chunks c
+            WHERE c.payload_id = payloads.payload_id), 1, 2) WHERE kind NOT BETWEEN 0 AND 2";
+        self.report.rows_corrected += self.connection.execute(sql, ())? as u64;
+        let sql = "UPDATE payloads SET compression = iif(kind = 2, 0, ifnull(
+            (SELECT p.compression & ~?1 FROM payload_chunks c JOIN payloads p ON p.payload_id = c.chunk_id
+                WHERE c.payload_id = payloads.payload_id
+                GROUP BY p.compression & ~?1 ORDER BY total(p.stored_size) DESC, 1 LIMIT 1), 0))
+            WHERE kind <> 0 AND (compression < 0 OR compression >= ?2)";
+        let codes = int(Compression::ALL.len() as u64);
+        self.report.rows_corrected += self.connection.execute(sql, (PACKED, codes))? as u64;
+        Ok(())
+    }
+
     /// Finds the blocks that are lost and those whose content is, and sums up the others.
     fn blocks(&mut self) -> Result<()> {
-        for leaf_index in 0..self.blocks_end {
-            self.report.blocks += 1;
-            if leaf_index % STEP_ROWS == 0 {
-                self.step();
+        let rows = self.connection.query_row("SELECT count(*) FROM blocks", (), |row| uint(row, 0))?;
+        let mut walked = Walked::new(rows);
+        loop {
+            let sql = "SELECT leaf_index FROM blocks WHERE leaf_index >= ?1 ORDER BY leaf_index LIMIT ?2";
+            let from = (int(walked.next_row), int(STEP_ROWS));
+            let page = read::all(self.connection, sql, from, |row| uint(row, 0))?;
+            for leaf_index in &page {
+                let is_sound = walked.may_stand(*leaf_index) && self.is_block_sound(*leaf_index)?;
+                walked.note(*leaf_index, is_sound);
             }
-            let (block, is_rehashed) = match read::block(self.connection, leaf_index) {
-                Ok(Some(block)) => (Some(block), false),
-                Ok(None) | Err(Fault::Backend(BackendError::Damaged(_))) => (self.rehashed_block(leaf_index)?, true),
-                Err(fault) => return Err(fault),
-            };
-            let Some(block) = block else {
-                name(&mut self.report.blocks_lost, &mut self.report.blocks_lost_count, leaf_index);
-                self.lost.insert(leaf_index);
-                continue;
-            };
-            self.count(&block);
-            if is_rehashed {
-                continue;
+            self.report.blocks += page.len() as u64;
+            self.step(page.len() as u64);
+            if page.len() < STEP_ROWS as usize {
+                break;
             }
-            let header = block.header();
-            let content = content_state(self.connection, leaf_index, header.original_size, &self.materials)?;
-            if let Content::ListLost { payload_id } = content {
-                let txn = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-                set_aside(&txn, payload_id, &self.materials)?;
-                txn.commit()?;
-            }
-            if matches!(content, Content::Whole) {
-                self.report.rows_corrected += correct_list_size(self.connection, leaf_index)?;
-            } else {
-                name(&mut self.report.contents_lost, &mut self.report.contents_lost_count, block.block_hash());
-            }
+        }
+        self.blocks_end = self.end_of_log(&walked)?;
+        for leaf_index in walked.lost(self.blocks_end) {
+            name(&mut self.report.blocks_lost, &mut self.report.blocks_lost_count, leaf_index);
+            self.lost.insert(leaf_index);
         }
         self.counted.blocks = self.blocks_end;
         self.rehash()
+    }
+
+    /// Whether a block can be put together; sums it up, and names it if its content is lost.
+    fn is_block_sound(&mut self, leaf_index: u64) -> Result<bool> {
+        let read = match read::block(self.connection, leaf_index) {
+            Ok(block) => block,
+            Err(Fault::Backend(BackendError::Damaged(_))) => None,
+            Err(fault) => return Err(fault),
+        };
+        let block = match read {
+            Some(block) => block,
+            None => match self.rehashed_block(leaf_index)? {
+                // Its content is looked at when the hash is written down.
+                Some(block) => {
+                    self.count(&block);
+                    return Ok(true);
+                }
+                None => match self.block_of_other_metadata(leaf_index)? {
+                    Some(block) => block,
+                    None => return Ok(false),
+                },
+            },
+        };
+        self.count(&block);
+        let original_size = block.header().original_size;
+        let content = content_state(self.connection, leaf_index, original_size, &self.materials)?;
+        if let Content::ListLost { payload_id } = content {
+            let txn = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            set_aside(&txn, payload_id, &self.materials)?;
+            txn.commit()?;
+        }
+        if matches!(content, Content::Whole) {
+            self.report.rows_corrected += correct_list_size(self.connection, leaf_index)?;
+        } else {
+            name(&mut self.report.contents_lost, &mut self.report.contents_lost_count, block.block_hash());
+        }
+        Ok(true)
     }
 
     fn count(&mut self, block: &DagBlock) {
@@ -345,85 +441,6 @@ impl<'a> Repairer<'a> {
         self.counted.original_bytes += header.original_size;
         self.counted.referenced_bytes += header.stored_size;
         self.counted.slices = header.slices_through();
-    }
-
-    /// A block's hash, if its header has it.
-    fn leaf(&self, leaf_index: u64) -> Result<Option<Digest>> {
-        match self.lost.contains(&leaf_index) {
-            true => Ok(None),
-            false => read::block_hash_at(self.connection, leaf_index),
-        }
-    }
-
-    /// Writes the nodes of the log that follow from sound leaves. Where a leaf is lost, what is stored above it stays.
-    fn log(&mut self) -> Result<()> {
-        let mut roots: Vec<Option<Digest>> = Vec::new();
-        for tile in 0..self.blocks_end >> TILE_LEVEL {
-            roots.push(self.tile(tile)?);
-        }
-        let mut level = TILE_LEVEL + 1;
-        while roots.len() > 1 {
-            let mut above = Vec::new();
-            for (index, [left, right]) in (0u64..).zip(roots.as_chunks::<2>().0) {
-                let stored = self.stored_node(level, index)?;
-                let computed = left.zip(*right).map(|(left, right)| hash_node::<SoftwareHasher>(&left, &right));
-                if let Some(hash) = computed.filter(|hash| stored.as_ref() != Some(hash)) {
-                    let number = node_number(level, index).map_or(-1, int);
-                    let sql = "INSERT OR REPLACE INTO log_nodes (node_id, hash) VALUES (?1, ?2)";
-                    self.connection.execute(sql, (number, hash))?;
-                    self.report.log_nodes_restored += 1;
-                }
-                above.push(computed.or(stored));
-            }
-            roots = above;
-            level += 1;
-        }
-        Ok(())
-    }
-
-    fn stored_node(&self, level: u32, index: u64) -> Result<Option<Digest>> {
-        let number = node_number(level, index).map_or(-1, int);
-        let sql = "SELECT hash FROM log_nodes WHERE node_id = ?1";
-        Ok(self.connection.prepare_cached(sql)?.query_row([number], |row| row.get(0)).optional()?)
-    }
-
-    /// The tile's root.
-    fn tile(&mut self, tile: u64) -> Result<Option<Digest>> {
-        let first = tile << TILE_LEVEL;
-        let mut row = Vec::with_capacity(1 << TILE_LEVEL);
-        for leaf_index in first..first + (1 << TILE_LEVEL) {
-            row.push(self.leaf(leaf_index)?);
-        }
-        let sql = "SELECT nodes FROM log_tiles WHERE tile = ?1";
-        let stored: Option<Vec<u8>> = self.connection.query_row(sql, [int(tile)], |row| row.get(0)).optional()?;
-        let mut nodes = stored.clone().unwrap_or_else(|| vec![0; write::TILE_BYTES]);
-        nodes.resize(write::TILE_BYTES, 0);
-        for level in 1..=TILE_LEVEL {
-            row = row
-                .as_chunks::<2>()
-                .0
-                .iter()
-                .map(|[left, right]| left.zip(*right).map(|(left, right)| hash_node::<SoftwareHasher>(&left, &right)))
-                .collect();
-            for (index, node) in (first >> level..).zip(&mut row) {
-                let place = write::place_in_tile(level, index).and_then(|place| nodes.get_mut(place..place + 32));
-                let Some(place) = place else { continue };
-                match node {
-                    Some(hash) if *place != hash[..] => {
-                        place.copy_from_slice(hash);
-                        self.report.log_nodes_restored += 1;
-                    }
-                    Some(_) => {}
-                    // Below it a leaf is lost: what is stored is all that is known.
-                    None => *node = stored.as_ref().and_then(|_| place.first_chunk().copied()),
-                }
-            }
-        }
-        if stored.as_ref() != Some(&nodes) {
-            let sql = "INSERT OR REPLACE INTO log_tiles (tile, nodes) VALUES (?1, ?2)";
-            self.connection.execute(sql, (int(tile), nodes))?;
-        }
-        Ok(row.first().copied().flatten())
     }
 
     fn ways(&mut self) -> Result<()> {
@@ -556,7 +573,7 @@ fn content_state(
         0 => Ok(Content::Whole),
         1 => list_state(connection, id, &hash, original_size, materials),
         // A list whose row says that it was removed, though nothing of it was.
-        2 if has_list && matches!(list_state(connection, id, &hash, original_size, materials)?, Content::Whole) => {
+        _ if has_list && matches!(list_state(connection, id, &hash, original_size, materials)?, Content::Whole) => {
             connection.execute("UPDATE payloads SET kind = 1 WHERE payload_id = ?1", [int(id)])?;
             Ok(Content::Whole)
         }
@@ -612,15 +629,20 @@ fn correct_list_size(connection: &Connection, leaf_index: u64) -> Result<u64> {
 
 /// Keeps what a payload's row holds where nothing reads it but people, and makes room for the same content to be put again.
 fn set_aside(txn: &Connection, payload_id: u64, materials: &Materials) -> Result<()> {
-    let keep = "INSERT INTO set_aside (payload_id, hash, compression, original_size, bytes)
-        SELECT payload_id, hash, compression, original_size, bytes FROM payloads WHERE payload_id = ?1";
-    txn.execute(keep, [int(payload_id)])?;
-    take_out_of_pack(txn, txn.last_insert_rowid(), materials)?;
+    set_aside_as(txn, int(payload_id), int(payload_id), materials)?;
     // The size stays: headers are put together with it.
     let sql = "UPDATE payloads SET kind = 2, compression = 0, stored_size = 0, bytes = NULL WHERE payload_id = ?1";
     txn.execute(sql, [int(payload_id)])?;
     txn.execute("DELETE FROM payload_chunks WHERE payload_id = ?1", [int(payload_id)])?;
     Ok(())
+}
+
+/// Keeps what a row holds as that of a payload of another number, or of none.
+fn set_aside_as(txn: &Connection, row: i64, payload_id: i64, materials: &Materials) -> Result<()> {
+    let keep = "INSERT INTO set_aside (payload_id, hash, compression, original_size, bytes)
+        SELECT ?2, hash, compression, original_size, bytes FROM payloads WHERE payload_id = ?1";
+    txn.execute(keep, (row, payload_id))?;
+    take_out_of_pack(txn, txn.last_insert_rowid(), materials)
 }
 
 /// Puts what was set aside of a pack into its row: packs are written anew for what payloads name. A place of what is missing stays.

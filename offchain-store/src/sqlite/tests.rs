@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod strays;
+
 use super::*;
 use crate::{
     backend::{ChunkRef, LogNode, NewContent, StagingId},
@@ -19,6 +21,7 @@ const TIME_MS: u64 = 1_700_000_000_000;
 fn create() -> (tempfile::TempDir, SqliteBackend) {
     let folder = tempfile::tempdir().unwrap();
     let backend = SqliteBackend::create(folder.path(), &Options::default()).unwrap();
+    crate::setting::set(&backend);
     (folder, backend)
 }
 
@@ -59,8 +62,13 @@ impl Log {
     }
 
     fn add(&mut self, batch: &mut WriteBatch, content: &[u8]) -> DagBlock {
+        self.add_with(batch, content, MetadataHash::NONE)
+    }
+
+    fn add_with(&mut self, batch: &mut WriteBatch, content: &[u8], metadata_hash: MetadataHash) -> DagBlock {
         let parents = &self.newest[self.newest.len().saturating_sub(2)..];
-        let block = self.builder.block(NewBlock::raw(content), TIME_MS, parents).unwrap();
+        let content = NewBlock { metadata_hash, ..NewBlock::raw(content) };
+        let block = self.builder.block(content, TIME_MS, parents).unwrap();
         self.builder.advance(&block);
         self.nodes.append(&block.block_hash(), |level, index, hash| {
             batch.log_nodes.push(LogNode { level, index, hash: *hash });

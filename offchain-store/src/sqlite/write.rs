@@ -142,7 +142,8 @@ pub(super) fn apply(
     write_totals(connection, &plan.totals, plan.payload_next)
 }
 
-/// Tiles that are complete now, and the nodes above tiles.
+/// Tiles that are complete now, and the nodes above tiles. They follow from the blocks, so that what stands in their place, as only a hand
+/// other than ours can have put it there, gives way.
 fn insert_log(connection: &Connection, plan: &Plan, derived: &Derived, additions: &Additions) -> Result<()> {
     for tile in derived.position().blocks >> TILE_LEVEL..plan.totals.blocks >> TILE_LEVEL {
         let mut bytes = Vec::with_capacity(TILE_BYTES);
@@ -151,11 +152,12 @@ fn insert_log(connection: &Connection, plan: &Plan, derived: &Derived, additions
             bytes
                 .extend(node.ok_or(BackendError::BatchMisfit("the log nodes are not those that the blocks complete"))?);
         }
-        execute(connection, "INSERT INTO log_tiles (tile, nodes) VALUES (?1, ?2)", (int(tile), bytes))?;
+        execute(connection, "INSERT OR REPLACE INTO log_tiles (tile, nodes) VALUES (?1, ?2)", (int(tile), bytes))?;
     }
     for node in plan.log_nodes.iter().filter(|node| node.level > TILE_LEVEL) {
         let number = node_number(node.level, node.index).ok_or(BackendError::BatchMisfit("a log node is no node"))?;
-        execute(connection, "INSERT INTO log_nodes (node_id, hash) VALUES (?1, ?2)", (int(number), node.hash))?;
+        let sql = "INSERT OR REPLACE INTO log_nodes (node_id, hash) VALUES (?1, ?2)";
+        execute(connection, sql, (int(number), node.hash))?;
     }
     Ok(())
 }

@@ -180,3 +180,69 @@ fn lost_blocks_are_named_once_and_a_damaged_hash_costs_no_block() {
     problems(&[7, 20]);
     assert_eq!(shop.ok(&["get", "@9"]), b"content 8");
 }
+
+/// A shop with a few blocks, of which the database was changed.
+fn changed(sql: &str) -> Shop {
+    let shop = Shop::new();
+    for index in 0..5 {
+        shop.put(&format!("{index}"), format!("content {index}"));
+    }
+    let database = Connection::open(shop.database()).unwrap();
+    database.pragma_update(None, "foreign_keys", 0).unwrap();
+    database.execute_batch(sql).unwrap();
+    shop
+}
+
+#[test]
+fn damage_has_one_exit_code_whatever_meets_it_and_its_line_says_what_to_do() {
+    for (damage, commands) in [
+        ("DELETE FROM blocks WHERE leaf_index = 5", &[&["put", "file"][..], &["stats"], &["head"]][..]),
+        ("DELETE FROM blocks WHERE leaf_index = 0", &[&["head"], &["put", "file"]]),
+        (
+            "UPDATE totals SET blocks = 0",
+            &[&["head"], &["get", "@1"], &["put", "file"], &["check"], &["init"], &["status"]],
+        ),
+        ("DELETE FROM totals", &[&["head"], &["get", "@1"], &["put", "file"], &["check"], &["init"], &["status"]]),
+        (
+            "UPDATE outbox SET kind = 1; UPDATE settings SET value = x'00' WHERE key = 'strategy'",
+            &[&["put", "file"], &["status"]],
+        ),
+    ] {
+        let shop = changed(damage);
+        shop.write("file", "content");
+        for arguments in commands {
+            let complaint = shop.complaint(1, arguments);
+            assert!(complaint.contains("run `pakit repair`"), "{damage}, {arguments:?}: {complaint}");
+            assert_eq!(complaint.lines().count(), 1, "{complaint}");
+        }
+    }
+}
+
+#[test]
+fn a_repository_with_damaged_settings_is_read_and_repaired() {
+    let shop = changed("UPDATE settings SET value = x'ff' WHERE key = 'strategy'");
+    assert_eq!(shop.ok(&["get", "@2"]), b"content 1");
+    shop.ok(&["log"]);
+    shop.run(&["check"]).with_code(1);
+    assert!(String::from_utf8(shop.ok(&["repair"])).unwrap().ends_with("nothing is lost\n"));
+    shop.ok(&["check", "--full"]);
+    shop.put("more", "more");
+
+    let shop = changed("DELETE FROM settings");
+    let told = String::from_utf8(shop.run(&["repair"]).with_code(1).stdout).unwrap();
+    assert!(told.contains("  strategy\n") || told.ends_with("  strategy\n"), "{told}");
+    assert!(!told.contains("nothing is lost"), "{told}");
+    assert_eq!(text(&shop.object(&["status"]), "name"), "tests");
+    shop.ok(&["repair"]);
+    shop.put("more", "more");
+}
+
+#[test]
+fn a_repair_ends_with_what_a_check_finds() {
+    let shop = changed("DELETE FROM blocks WHERE leaf_index = 3");
+    let report = super::objects(&shop.run(&["--json", "repair"]).with_code(1).stdout).remove(0);
+    let checked = super::objects(&shop.run(&["--json", "check"]).with_code(1).stdout).remove(0);
+    assert_eq!((&report["remaining"], &report["remaining_count"]), (&checked["problems"], &checked["problem_count"]));
+    let told = String::from_utf8(shop.run(&["repair"]).with_code(1).stdout).unwrap();
+    assert!(told.contains("left, as `pakit check` tells:\n  block 3 is missing"), "{told}");
+}

@@ -11,6 +11,7 @@ use crate::{
         fault::Result,
         read,
         rows::{PACKED, int, uint},
+        strays::NUMBER_END,
     },
 };
 use pakit_primitives::{ContentHash, hasher::Digest};
@@ -117,14 +118,14 @@ fn missing(connection: &Connection) -> Result<BTreeMap<u64, Wanted>> {
     let mut missing = BTreeMap::new();
     let of_blocks =
         "SELECT b.payload_id, min(EXISTS (SELECT 1 FROM forgotten f WHERE f.leaf_index = b.leaf_index)) FROM blocks b
-        WHERE b.payload_id >= 0 AND NOT EXISTS (SELECT 1 FROM payloads p WHERE p.payload_id = b.payload_id)
+        WHERE b.payload_id BETWEEN 1 AND ?1 AND NOT EXISTS (SELECT 1 FROM payloads p WHERE p.payload_id = b.payload_id)
         GROUP BY b.payload_id";
     // A removed content has no list.
     let of_lists = "SELECT DISTINCT c.chunk_id, 0 FROM payload_chunks c
-        WHERE c.chunk_id >= 0 AND NOT EXISTS (SELECT 1 FROM payloads p WHERE p.payload_id = c.chunk_id)";
+        WHERE c.chunk_id BETWEEN 1 AND ?1 AND NOT EXISTS (SELECT 1 FROM payloads p WHERE p.payload_id = c.chunk_id)";
     for sql in [of_blocks, of_lists] {
         let mut select = connection.prepare(sql)?;
-        let mut rows = select.query(())?;
+        let mut rows = select.query([int(NUMBER_END - 1)])?;
         while let Some(row) = rows.next()? {
             missing.insert(uint(row, 0)?, Wanted::Missing { is_forgotten: row.get(1)? });
         }

@@ -1,13 +1,12 @@
-//! The part of a repair that is about payloads whose row names another hash than that of the bytes it holds, though the bytes
+//! The part of a repair that is about payloads whose row names another hash or size than that of the bytes it holds, though the bytes
 //! are what was put. Nothing is believed for it: the header that is put together with the bytes' hash has to have the block's.
 
 use super::{Content, Materials, Repairer, content_state, name, plain_chunk, stored_size};
 use crate::{
-    backend::BackendError,
     block::DagBlock,
     sqlite::{
-        fault::{Fault, Result},
-        read,
+        fault::Result,
+        read::{self, Instead},
         rows::{int, uint},
     },
 };
@@ -15,10 +14,11 @@ use pakit_primitives::hasher::Digest;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use std::collections::HashMap;
 
-/// A payload whose hash is known again.
+/// A payload whose hash and size are known again.
 #[derive(Debug)]
 pub(super) struct Rehashed {
     hash: Digest,
+    size: u64,
     /// The blocks that say so.
     blocks: Vec<u64>,
 }
@@ -29,20 +29,18 @@ impl Repairer<'_> {
         let sql = "SELECT payload_id FROM blocks WHERE leaf_index = ?1 AND payload_id >= 0";
         let id = self.connection.query_row(sql, [int(leaf_index)], |row| uint(row, 0)).optional()?;
         let Some(id) = id else { return Ok(None) };
-        let hash = match self.rehashed.get(&id) {
-            Some(known) => Some(known.hash),
-            None => held_hash(self.connection, id, &self.materials)?,
+        let content = match self.rehashed.get(&id) {
+            Some(known) => Some((known.hash, known.size)),
+            None => held_content(self.connection, id, &self.materials)?,
         };
-        let Some(hash) = hash else { return Ok(None) };
-        match read::block_with(self.connection, leaf_index, &hash) {
-            Ok(Some(block)) => {
-                let rehashed = self.rehashed.entry(id).or_insert_with(|| Rehashed { hash, blocks: Vec::new() });
-                rehashed.blocks.push(leaf_index);
-                Ok(Some(block))
-            }
-            Ok(None) | Err(Fault::Backend(BackendError::Damaged(_))) => Ok(None),
-            Err(fault) => Err(fault),
+        let Some((hash, size)) = content else { return Ok(None) };
+        let instead = Instead { content, ..Instead::default() };
+        let block = read::block_with(self.connection, int(leaf_index), leaf_index, &instead)?;
+        if block.is_some() {
+            let rehashed = self.rehashed.entry(id).or_insert_with(|| Rehashed { hash, size, blocks: Vec::new() });
+            rehashed.blocks.push(leaf_index);
         }
+        Ok(block)
     }
 
     /// Writes the hashes down, and takes back what was set aside for them.
@@ -52,12 +50,13 @@ impl Repairer<'_> {
             return Ok(());
         }
         let others = self.rows_of(&rehashed.values().map(|payload| (payload.hash, None)).collect())?;
-        for (id, Rehashed { hash, blocks }) in rehashed {
+        for (id, Rehashed { hash, size, blocks }) in rehashed {
             // The content may have been put again meanwhile: two rows of one hash would each hide the other.
             let row = others.get(&hash).copied().flatten().unwrap_or(id);
             let txn = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             if row == id {
-                txn.execute("UPDATE payloads SET hash = ?2 WHERE payload_id = ?1", (int(id), hash))?;
+                let sql = "UPDATE payloads SET hash = ?2, original_size = ?3 WHERE payload_id = ?1";
+                txn.execute(sql, (int(id), hash, int(size)))?;
             } else {
                 for leaf_index in &blocks {
                     let sql = "UPDATE blocks SET payload_id = ?2 WHERE leaf_index = ?1";
@@ -108,11 +107,11 @@ impl Repairer<'_> {
     }
 }
 
-/// The hash of what a payload holds: its list of chunks, or what was set aside of it.
-fn held_hash(connection: &Connection, payload_id: u64, materials: &Materials) -> Result<Option<Digest>> {
+/// Hash and size of what a payload holds: its list of chunks, or what was set aside of it.
+fn held_content(connection: &Connection, payload_id: u64, materials: &Materials) -> Result<Option<(Digest, u64)>> {
     let sql = "SELECT kind FROM payloads WHERE payload_id = ?1";
     match connection.query_row(sql, [int(payload_id)], |row| row.get::<_, i64>(0)).optional()? {
-        Some(1) => hash_of_list(connection, payload_id, materials),
+        Some(1) => content_of_list(connection, payload_id, materials),
         Some(2) => {
             let sql = "SELECT set_aside_id, hash, compression, original_size, bytes FROM set_aside
                 WHERE payload_id = ?1 ORDER BY set_aside_id DESC LIMIT 1";
@@ -121,13 +120,13 @@ fn held_hash(connection: &Connection, payload_id: u64, materials: &Materials) ->
                 .optional()?
                 .transpose()?
                 .flatten();
-            Ok(plain.map(|plain| *blake3::hash(&plain).as_bytes()))
+            Ok(plain.map(|plain| (*blake3::hash(&plain).as_bytes(), plain.len() as u64)))
         }
         _ => Ok(None),
     }
 }
 
-fn hash_of_list(connection: &Connection, payload_id: u64, materials: &Materials) -> Result<Option<Digest>> {
+fn content_of_list(connection: &Connection, payload_id: u64, materials: &Materials) -> Result<Option<(Digest, u64)>> {
     let sql = "SELECT c.start_offset, p.hash, p.compression, p.original_size, p.bytes FROM payload_chunks c
         LEFT JOIN payloads p ON p.payload_id = c.chunk_id WHERE c.payload_id = ?1 ORDER BY c.start_offset";
     let mut select = connection.prepare_cached(sql)?;
@@ -141,7 +140,7 @@ fn hash_of_list(connection: &Connection, payload_id: u64, materials: &Materials)
         end += plain.len() as u64;
         hasher.update(&plain);
     }
-    Ok((end > 0).then(|| *hasher.finalize().as_bytes()))
+    Ok((end > 0).then(|| (*hasher.finalize().as_bytes(), end)))
 }
 
 /// What was taken back.
