@@ -70,6 +70,24 @@ impl Repairer<'_> {
         Ok(())
     }
 
+    /// Marks that tell of what cannot be, so that nobody can read them. A pin holds for good until the audit trail tells more.
+    pub(super) fn numbers_in_marks(&mut self) -> Result<()> {
+        for sql in [
+            "DELETE FROM audits WHERE leaf_index < 0",
+            "DELETE FROM forgotten WHERE leaf_index < 0",
+            "DELETE FROM pins WHERE leaf_index < 0",
+        ] {
+            self.report.rows_removed += self.connection.execute(sql, ())? as u64;
+        }
+        for sql in [
+            "UPDATE forgotten SET audit = 0 WHERE audit < 0",
+            "UPDATE pins SET audit = max(audit, 0), until_ms = iif(until_ms < 0, NULL, until_ms) WHERE audit < 0 OR until_ms < 0",
+        ] {
+            self.report.rows_corrected += self.connection.execute(sql, ())? as u64;
+        }
+        Ok(())
+    }
+
     /// Settles where the numbers of payloads end, and leaves no row beyond.
     pub(super) fn payload_numbers(&mut self) -> Result<()> {
         let sql = "SELECT payload_next FROM totals WHERE id = 1";
