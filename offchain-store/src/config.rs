@@ -6,16 +6,17 @@
 use crate::{
     chunk::{CHUNK_BYTES_DEFAULT, CHUNK_BYTES_MAX, CHUNK_BYTES_MIN},
     commit::BatchLimits,
-    compress, sqlite,
+    compress,
+    plain_file::{self, OpenError},
+    sqlite,
 };
 use pakit_primitives::Compression;
-use rustix::fs::OFlags;
 use serde::Deserialize;
 use std::{
-    fs::{File, Metadata},
+    fs::Metadata,
     io::Read,
     num::NonZero,
-    os::unix::fs::{FileTypeExt, OpenOptionsExt},
+    os::unix::fs::FileTypeExt,
     path::{Path, PathBuf},
     thread,
 };
@@ -133,17 +134,10 @@ impl Overrides {
     /// Reads a repository's settings file; one that is not there overrides nothing.
     pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
         let io = |source| ConfigError::Io { path: path.to_owned(), source };
-        // To open a pipe without this would wait for whoever writes to it.
-        let no_wait = OFlags::NONBLOCK.bits().cast_signed();
-        let file = match File::options().read(true).custom_flags(no_wait).open(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
-            opened => opened.map_err(io)?,
+        let file = match plain_file::open(path) {
+            Err(OpenError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
+            opened => opened.map_err(|error| io(error.into()))?,
         };
-        let metadata = file.metadata().map_err(io)?;
-        if !metadata.is_file() {
-            let what = kind_of(&metadata);
-            return Err(io(std::io::Error::other(format!("it is {what} and not a file"))));
-        }
         let mut text = String::new();
         file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(io)?;
         if text.len() as u64 > FILE_BYTES_MAX {

@@ -29,6 +29,7 @@ pub mod memory;
 pub mod metadata;
 mod pack;
 pub mod parents;
+mod plain_file;
 mod plan;
 mod prepare;
 pub mod proof;

@@ -11,13 +11,15 @@
 
 use crate::{
     backend::{BackendError, StoredChunk},
+    config::kind_of,
+    plain_file::{self, Links, OpenError},
     record::{self, BodyCheck, ChunkGroup, HEADER_BYTES, Kind, RecordError, RecordHeader},
 };
 use lru::LruCache;
 use pakit_primitives::{Compression, ContentHash};
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io,
     num::NonZeroUsize,
     os::unix::fs::FileExt,
@@ -98,6 +100,31 @@ pub(crate) fn path(repository: &Path, pack: u32) -> PathBuf {
     repository.join(FOLDER).join(format!("{pack:08}.pack"))
 }
 
+/// Opens a pack, which has to be a file: a check looks at what stands in the folder, a repair writes it anew and compacting cuts and
+/// removes it there, so that reading what a link leads to would be to read what none of them knows.
+pub(crate) fn open(repository: &Path, pack: u32, options: &mut OpenOptions) -> io::Result<File> {
+    match plain_file::open_with(options, &path(repository, pack), Links::Refused) {
+        Ok((file, _)) => Ok(file),
+        Err(OpenError::NotAFile(what)) => Err(io::Error::other(refusal(pack, what))),
+        Err(OpenError::Io(error)) => Err(error),
+    }
+}
+
+fn open_to_read(repository: &Path, pack: u32) -> io::Result<File> {
+    open(repository, pack, File::options().read(true))
+}
+
+/// What is said of a pack that is no file.
+fn refusal(pack: u32, what: &str) -> String {
+    format!("pack {pack} is {what} and not a file; put the pack itself in its place")
+}
+
+/// Why what stands in the place of a pack cannot be one, if it is no file.
+pub(crate) fn not_a_file(repository: &Path, pack: u32) -> io::Result<Option<String>> {
+    let metadata = path(repository, pack).symlink_metadata()?;
+    Ok((!metadata.is_file()).then(|| refusal(pack, kind_of(&metadata))))
+}
+
 /// Numbers and lengths of the packs that are there.
 pub(crate) fn list(repository: &Path) -> io::Result<BTreeMap<u32, u64>> {
     let mut found = BTreeMap::new();
@@ -120,7 +147,7 @@ pub(crate) fn list(repository: &Path) -> io::Result<BTreeMap<u32, u64>> {
 pub(crate) fn sync_all(repository: &Path) -> io::Result<()> {
     let packs = list(repository)?;
     for number in packs.keys() {
-        File::open(path(repository, *number))?.sync_all()?;
+        open_to_read(repository, *number)?.sync_all()?;
     }
     if packs.is_empty() { Ok(()) } else { File::open(repository.join(FOLDER))?.sync_all() }
 }
@@ -128,7 +155,7 @@ pub(crate) fn sync_all(repository: &Path) -> io::Result<()> {
 /// Looks at what stands at `offset` of a pack that counts up to `bytes`: the pack's header at 0, a record elsewhere. Gives where
 /// the next one begins, which is `bytes` behind the last. Memory does not grow with a record's length, which may lie.
 pub(crate) fn check_record(repository: &Path, pack: u32, offset: u64, bytes: u64) -> Result<u64, PackError> {
-    let file = File::open(path(repository, pack))?;
+    let file = open_to_read(repository, pack)?;
     if offset == 0 {
         let mut header = [0; PACK_HEADER_BYTES as usize];
         file.read_exact_at(&mut header, 0)?;
@@ -275,7 +302,7 @@ impl PackWriter {
             return self.begin(number);
         }
         if self.file.is_none() {
-            self.file = Some(File::options().write(true).open(path(&self.repository, self.next.pack))?);
+            self.file = Some(open(&self.repository, self.next.pack, File::options().write(true))?);
         }
         Ok((self.next.pack, self.next.bytes))
     }
@@ -288,7 +315,7 @@ impl PackWriter {
 
     fn begin(&mut self, number: u32) -> io::Result<(u32, u64)> {
         fs::create_dir_all(self.repository.join(FOLDER))?;
-        let file = File::options().write(true).create(true).truncate(true).open(path(&self.repository, number))?;
+        let file = open(&self.repository, number, File::options().write(true).create(true).truncate(true))?;
         file.write_all_at(&pack_header(number), 0)?;
         (self.file, self.is_folder_unsynced) = (Some(file), true);
         Ok((number, PACK_HEADER_BYTES))
@@ -342,7 +369,7 @@ impl PackWriter {
             if number > self.end.pack.max(taken) {
                 fs::remove_file(path(&self.repository, number))?;
             } else if number == self.end.pack && bytes > self.end.bytes && self.ended != Some(number) {
-                File::options().write(true).open(path(&self.repository, number))?.set_len(self.end.bytes)?;
+                open(&self.repository, number, File::options().write(true))?.set_len(self.end.bytes)?;
             }
         }
         Ok(())
@@ -380,7 +407,7 @@ pub(crate) struct Listed {
 
 /// Tells of all chunks in a pack's first bytes, in the order in which they were written. Records that are not whole are passed over.
 pub(crate) fn chunks(repository: &Path, pack: u32, bytes: u64, each: &mut dyn FnMut(Listed)) -> io::Result<()> {
-    let file = File::open(path(repository, pack))?;
+    let file = open_to_read(repository, pack)?;
     let end = bytes.min(file.metadata()?.len());
     let mut at = PACK_HEADER_BYTES;
     while at < end {
@@ -491,7 +518,7 @@ impl PackReader {
         if let Some(file) = files.get(&pack) {
             return Ok(file.clone());
         }
-        let file = Arc::new(File::open(path(&self.repository, pack))?);
+        let file = Arc::new(open_to_read(&self.repository, pack)?);
         files.put(pack, file.clone());
         Ok(file)
     }

@@ -3,9 +3,12 @@
 //! The walk is a plain sequence of [`Step`]s. It never follows a symlink within a folder, never opens what is not a file,
 //! and reports what it cannot read as a step of its own, so that the rest goes on.
 
-use crate::chunk::Chunks;
+use crate::{
+    chunk::Chunks,
+    plain_file::{Links, OpenError, open_with},
+};
 use pakit_primitives::ContentHash;
-use rustix::{buffer::spare_capacity, fs::OFlags, io::Errno};
+use rustix::{buffer::spare_capacity, io::Errno};
 use std::{
     collections::HashSet,
     ffi::OsString,
@@ -13,7 +16,7 @@ use std::{
     io::{self, Read},
     os::unix::{
         ffi::{OsStrExt, OsStringExt},
-        fs::{MetadataExt, OpenOptionsExt},
+        fs::MetadataExt,
     },
     path::{Path, PathBuf},
 };
@@ -205,7 +208,7 @@ impl<'a, S: Sink> Walk<'a, S> {
             Err(error) => self.failed(path, error),
             Ok(metadata) if self.excluded.contains(&id(&metadata)) => self.failed(path, SourceError::Repository),
             Ok(metadata) if metadata.is_dir() => self.walk_folder(Place::new(path, &metadata)),
-            Ok(metadata) if metadata.is_file() => self.read_file(path, OFlags::empty()),
+            Ok(metadata) if metadata.is_file() => self.read_file(path, Links::Followed),
             Ok(_) => self.failed(path, SourceError::NotStorable),
         }
     }
@@ -231,7 +234,7 @@ impl<'a, S: Sink> Walk<'a, S> {
                 }
                 // A hard link to a file of the repository.
                 Ok(metadata) if self.excluded.contains(&id(&metadata)) => self.failed(path, SourceError::Repository)?,
-                Ok(metadata) if metadata.is_file() => self.read_file(path, OFlags::NOFOLLOW)?,
+                Ok(metadata) if metadata.is_file() => self.read_file(path, Links::Refused)?,
                 Ok(metadata) if metadata.is_symlink() => match fs::read_link(&path) {
                     Err(error) => self.failed(path, error)?,
                     Ok(target) => {
@@ -260,8 +263,8 @@ impl<'a, S: Sink> Walk<'a, S> {
         }
     }
 
-    fn read_file(&mut self, path: PathBuf, flags: OFlags) -> Result<(), Stopped> {
-        match self.try_read_file(&path, flags)? {
+    fn read_file(&mut self, path: PathBuf, links: Links) -> Result<(), Stopped> {
+        match self.try_read_file(&path, links)? {
             Ok((place, content_hash)) => self.step(Step::Content { place, content_hash }),
             Err(error) => self.failed(path, error),
         }
@@ -271,18 +274,14 @@ impl<'a, S: Sink> Walk<'a, S> {
     fn try_read_file(
         &mut self,
         path: &Path,
-        flags: OFlags,
+        links: Links,
     ) -> Result<Result<(Place, Option<ContentHash>), SourceError>, Stopped> {
-        // Non-blocking: what was a file a moment ago may be a pipe now, and opening a pipe waits for its writer.
-        let custom_flags = (flags | OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32;
-        let opened = File::options().read(true).custom_flags(custom_flags).open(path);
-        let (mut file, before) = match opened.and_then(|file| file.metadata().map(|metadata| (file, metadata))) {
+        // What was a file a moment ago may be something else now.
+        let (mut file, before) = match open_with(File::options().read(true), path, links) {
             Ok(opened) => opened,
-            Err(error) => return Ok(Err(error.into())),
+            Err(OpenError::NotAFile(_)) => return Ok(Err(SourceError::NotStorable)),
+            Err(OpenError::Io(error)) => return Ok(Err(error.into())),
         };
-        if !before.is_file() {
-            return Ok(Err(SourceError::NotStorable));
-        }
         let start = match read_start(&file, before.len(), self.chunk_bytes) {
             Ok(start) => start,
             Err(error) => return Ok(Err(error.into())),

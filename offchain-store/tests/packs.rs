@@ -17,7 +17,9 @@ use pakit_primitives::BlockHash;
 use std::{
     fs,
     ops::ControlFlow,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 fn content(number: u64, length: usize) -> Vec<u8> {
@@ -163,7 +165,7 @@ fn a_repair_gives_nothing_up_for_a_pack_that_cannot_be_read_now() {
     let away = path.join("away");
     fs::rename(pack(path, 1), &away).unwrap();
     // A link to itself, which the system refuses to follow, as it does a file without the permission.
-    std::os::unix::fs::symlink(pack(path, 1), pack(path, 1)).unwrap();
+    symlink(pack(path, 1), pack(path, 1)).unwrap();
     let error = repair(path, &Config::default().database_options(), &mut |_, _| {}).unwrap_err();
     assert!(error.to_string().contains("00000001.pack"), "{error}");
     fs::remove_file(pack(path, 1)).unwrap();
@@ -171,6 +173,37 @@ fn a_repair_gives_nothing_up_for_a_pack_that_cannot_be_read_now() {
     assert_eq!(problems(path), [""; 0]);
     let engine = open(path);
     assert!(blocks.iter().all(|(block, content)| *engine.retrieve(block).unwrap() == **content));
+}
+
+#[test]
+fn what_stands_in_the_place_of_a_pack_and_is_no_file_is_refused_alike_by_reads_checks_and_repairs() {
+    let Repository { path, blocks, .. } = &repository();
+    let (away, place) = (path.join("away"), pack(path, 1));
+    fs::rename(&place, &away).unwrap();
+    let pipe = || assert!(Command::new("mkfifo").arg(&place).status().unwrap().success());
+    let make: [(&str, &dyn Fn()); 3] = [
+        // To open it would wait for whoever writes to it.
+        ("a pipe", &pipe),
+        // The bytes are there, and neither a repair nor compacting would know where.
+        ("a symlink", &|| symlink(&away, &place).unwrap()),
+        ("a folder", &|| fs::create_dir(&place).unwrap()),
+    ];
+    for (what, make) in make {
+        make();
+        let refusal = format!("pack 1 is {what} and not a file; put the pack itself in its place");
+        let engine = StorageEngine::open(path, Access::Read, &Overrides::default()).unwrap();
+        assert!(engine.retrieve(&blocks[6].0).unwrap_err().to_string().contains(&refusal), "{what}");
+        assert!(*engine.retrieve(&blocks[2].0).unwrap() == *blocks[2].1);
+        drop(engine);
+        let problems = problems(path);
+        assert!(problems.iter().any(|problem| problem.contains(&refusal)), "{problems:?}");
+        let error = repair(path, &Config::default().database_options(), &mut |_, _| {}).unwrap_err();
+        assert!(error.to_string().contains(&refusal), "{error}");
+        if what == "a folder" { fs::remove_dir(&place).unwrap() } else { fs::remove_file(&place).unwrap() }
+    }
+    // Nothing was given up meanwhile.
+    fs::rename(&away, &place).unwrap();
+    assert_all_is_there(path, blocks);
 }
 
 #[test]

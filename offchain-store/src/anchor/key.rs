@@ -1,10 +1,14 @@
 //! The key that signs extrinsics: read from a file or the environment, never printed, wiped when dropped.
 
 use super::subxt::Pair;
-use crate::sqlite::outbox::ids::AccountId;
+use crate::{
+    plain_file::{OpenError, open_input},
+    sqlite::outbox::ids::AccountId,
+};
 use std::{
     fmt,
     io::Read,
+    os::unix::fs::FileTypeExt,
     path::{Path, PathBuf},
 };
 use zeroize::Zeroizing;
@@ -15,7 +19,7 @@ const SECRET_BYTES_MAX: u64 = 4096;
 /// Where the secret URI is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum KeySource {
-    /// A file that only its owner can read. A newline at the end does not count.
+    /// A file that only its owner can read, or a pipe. A newline at the end does not count.
     File(PathBuf),
     /// An environment variable of this name.
     Environment(String),
@@ -35,7 +39,7 @@ pub enum KeyError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// Not a file.
+    /// Neither a file nor a pipe.
     #[error("{} is not a key file", .0.display())]
     NotAFile(PathBuf),
     /// Others can read or write the file.
@@ -112,13 +116,16 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// Reads a secret in a file that only its owner can read.
+/// Reads a secret in a file that only its owner can read, or in a pipe that is as private: `<(command)` lets a secret that is kept elsewhere
+/// pass by every disk. A symlink is followed: what counts is who can read what it leads to.
 pub(crate) fn read_secret_file(path: &Path) -> Result<Zeroizing<String>, KeyError> {
     let unreadable = |source| KeyError::Unreadable { path: path.to_owned(), source };
     // Opened once and then judged, so that it cannot be exchanged between the judgement and the reading.
-    let mut file = std::fs::File::open(path).map_err(unreadable)?;
-    let metadata = file.metadata().map_err(unreadable)?;
-    if !metadata.is_file() {
+    let (mut file, metadata) = open_input(path).map_err(|error| match error {
+        OpenError::NotAFile(_) => KeyError::NotAFile(path.to_owned()),
+        OpenError::Io(source) => unreadable(source),
+    })?;
+    if !metadata.is_file() && !metadata.file_type().is_fifo() {
         return Err(KeyError::NotAFile(path.to_owned()));
     }
     check_permissions(path, &metadata)?;
@@ -128,7 +135,8 @@ pub(crate) fn read_secret_file(path: &Path) -> Result<Zeroizing<String>, KeyErro
     // With the room made beforehand, no copy is left behind by growing.
     let mut secret = Zeroizing::new(String::with_capacity(SECRET_BYTES_MAX as usize + 1));
     file.by_ref().take(SECRET_BYTES_MAX + 1).read_to_string(&mut secret).map_err(unreadable)?;
-    Ok(secret)
+    // A pipe has no length before it is read, and a file may have grown.
+    if secret.len() as u64 > SECRET_BYTES_MAX { Err(KeyError::TooLong) } else { Ok(secret) }
 }
 
 #[cfg(unix)]
@@ -206,7 +214,34 @@ mod tests {
         }
         let folder = KeySource::File(dir.path().to_owned());
         assert!(matches!(SigningKey::load(&folder, false), Err(KeyError::NotAFile(_))));
+        let device = KeySource::File("/dev/zero".into());
+        assert!(matches!(SigningKey::load(&device, false), Err(KeyError::NotAFile(_))));
         let missing = KeySource::File(dir.path().join("missing"));
         assert!(matches!(SigningKey::load(&missing, false), Err(KeyError::Unreadable { .. })));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_key_comes_from_a_private_pipe_too_and_none_is_waited_for_that_nobody_writes_to() {
+        use std::{io::Write, os::fd::AsRawFd};
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        // As a shell names the end of a pipe to a command.
+        let path = PathBuf::from(format!("/dev/fd/{}", reader.as_raw_fd()));
+        writeln!(writer, "{PHRASE}").unwrap();
+        drop(writer);
+        assert!(SigningKey::load(&KeySource::File(path), false).is_ok());
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let path = PathBuf::from(format!("/dev/fd/{}", reader.as_raw_fd()));
+        writer.write_all(&[b' '; SECRET_BYTES_MAX as usize + 1]).unwrap();
+        drop(writer);
+        assert!(matches!(SigningKey::load(&KeySource::File(path), false), Err(KeyError::TooLong)));
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").args(["-m", "600"]).arg(&path).status().unwrap();
+        assert!(made.success());
+        assert!(matches!(SigningKey::load(&KeySource::File(path.clone()), false), Err(KeyError::Empty)));
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o622)).unwrap();
+        assert!(matches!(SigningKey::load(&KeySource::File(path), false), Err(KeyError::TooOpen { .. })));
     }
 }

@@ -1,7 +1,7 @@
 //! One process at a time signs for a repository.
 
 use super::error::AnchorError;
-use crate::sqlite::open_lock_file;
+use crate::plain_file::open_lock;
 use std::{
     fs::{File, TryLockError},
     path::Path,
@@ -18,7 +18,7 @@ impl AnchorLock {
     pub(super) fn take(dir: &Path) -> Result<Self, AnchorError> {
         let path = dir.join("anchor.lock");
         let failed = |source| AnchorError::Lock { path: path.clone(), source };
-        let file = open_lock_file(&path).map_err(failed)?;
+        let file = open_lock(&path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => Err(AnchorError::AnchoringElsewhere { path }),

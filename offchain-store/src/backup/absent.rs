@@ -5,12 +5,12 @@ use super::{
     folder::{Folder, Temporary, file_error},
     manifest::{AbsentFile, SnapshotManifest},
 };
-use crate::record::{Decoder, Encoder, HEADER_BYTES, Kind, RecordHeader, STORED_BYTES_MAX, seal};
-use roaring::RoaringTreemap;
-use std::{
-    fs::File,
-    io::{Read, Write},
+use crate::{
+    plain_file,
+    record::{Decoder, Encoder, HEADER_BYTES, Kind, RecordHeader, STORED_BYTES_MAX, seal},
 };
+use roaring::RoaringTreemap;
+use std::io::{Read, Write};
 
 /// How the absent payloads of a snapshot are kept.
 pub(super) struct KeptAbsent {
@@ -56,7 +56,7 @@ pub(super) fn read_absent(
     let path = folder.absent(absent.snapshot);
     let failed = |source| file_error(&path, source);
     let damaged = |source| FolderError::record(&path, source);
-    let file = File::open(&path).map_err(failed)?;
+    let file = plain_file::open(&path).map_err(|error| failed(error.into()))?;
     let mut bytes = Vec::new();
     let bytes_max = u64::from(STORED_BYTES_MAX) + HEADER_BYTES as u64;
     file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(failed)?;

@@ -4,6 +4,7 @@ use super::{
     FolderError,
     manifest::{self, FolderManifest, SnapshotManifest},
 };
+use crate::plain_file::open_lock;
 use pakit_primitives::BlockHash;
 use std::{
     ffi::OsString,
@@ -177,8 +178,7 @@ fn refuse_foreign(dir: &Path) -> Result<(), FolderError> {
 
 fn lock(dir: &Path) -> Result<File, FolderError> {
     let path = dir.join(LOCK);
-    let opened = File::options().read(true).write(true).create(true).truncate(false).open(&path);
-    let file = opened.map_err(|source| file_error(&path, source))?;
+    let file = open_lock(&path).map_err(|source| file_error(&path, source))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(FolderError::Locked(dir.to_owned())),
@@ -222,7 +222,13 @@ impl Temporary {
         let mut path = target.as_os_str().to_owned();
         path.push(TEMPORARY);
         let temporary = Self { path: path.into(), target: target.to_owned() };
-        let file = File::create(&temporary.path).map_err(|source| file_error(target, source))?;
+        // What a killed process left; and what stands there then was not there before, so that nothing is written through a link.
+        let removed = match fs::remove_file(&temporary.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
+        let create = |()| File::options().write(true).create_new(true).open(&temporary.path);
+        let file = removed.and_then(create).map_err(|source| file_error(target, source))?;
         Ok((file, temporary))
     }
 

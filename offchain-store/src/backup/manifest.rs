@@ -7,10 +7,10 @@ use super::{
     FolderError,
     folder::{Temporary, file_error},
 };
+use crate::plain_file;
 use pakit_primitives::{BlockHash, LogRoot, hasher::Digest};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
-    fs::File,
     io::{Read, Write},
     path::Path,
 };
@@ -187,7 +187,8 @@ pub(super) fn write<M: Manifest>(path: &Path, manifest: &mut M) -> Result<(), Fo
 pub(super) fn read<M: Manifest>(path: &Path) -> Result<M, FolderError> {
     let failed = |source| file_error(path, source);
     let mut bytes = Vec::new();
-    File::open(path).map_err(failed)?.take(BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    let file = plain_file::open(path).map_err(|error| failed(error.into()))?;
+    file.take(BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
     let malformed = || FolderError::Malformed(path.to_owned());
     if bytes.len() as u64 > BYTES_MAX {
         return Err(malformed());

@@ -18,8 +18,9 @@ use crate::{
     bulk::{BulkBackend, NoteKind},
     log::{LogAppender, LogReader},
     pack,
+    plain_file::open_lock,
     record::{BlockEntry, Decoder, Kind, ListPart, RecordError, chunks},
-    sqlite::{Options, SqliteBackend, open_lock_file, repair::learn_marks},
+    sqlite::{Options, SqliteBackend, repair::learn_marks},
 };
 use crossbeam_channel::{Sender, bounded};
 use pakit_primitives::{Head, MetadataHash};
@@ -468,7 +469,7 @@ impl Workplace {
             made => made.map_err(|source| failed(&dir, source))?,
         }
         let path = dir.join(LOCK);
-        let lock = open_lock_file(&path).map_err(|source| failed(&path, source))?;
+        let lock = open_lock(&path).map_err(|source| failed(&path, source))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(RestoreBackupError::Busy(target)),

@@ -7,7 +7,10 @@ use super::{
     FolderError,
     folder::{Temporary, file_error},
 };
-use crate::record::{self, HEADER_BYTES, Kind, RecordError, RecordHeader};
+use crate::{
+    plain_file::{self, Links},
+    record::{self, HEADER_BYTES, Kind, RecordError, RecordHeader},
+};
 use blake3::Hasher;
 use pakit_primitives::{BlockHash, hasher::Digest};
 use std::{
@@ -123,13 +126,11 @@ pub(super) struct SegmentReader {
 
 impl SegmentReader {
     pub(super) fn open(path: &Path) -> Result<Self, FolderError> {
-        let file = File::open(path).map_err(|source| file_error(path, source))?;
-        let metadata = file.metadata().map_err(|source| file_error(path, source))?;
+        let opened = plain_file::open_with(File::options().read(true), path, Links::Followed);
+        let (file, metadata) = opened.map_err(|error| file_error(path, error.into()))?;
         let len = metadata.len();
         let left = len.checked_sub(END_BYTES).filter(|left| *left >= START_BYTES as u64);
-        let (Some(left), true) = (left, metadata.is_file()) else {
-            return Err(FolderError::record(path, RecordError::CutOff));
-        };
+        let left = left.ok_or_else(|| FolderError::record(path, RecordError::CutOff))?;
         let file = BufReader::with_capacity(BUFFER_BYTES, file);
         let no_start = SegmentStart { number: 0, previous: [0; 32], genesis: BlockHash::default(), instance: [0; 16] };
         let mut reader = Self { path: path.to_owned(), file, hasher: Some(Hasher::new()), left, len, start: no_start };
@@ -232,7 +233,7 @@ impl SegmentReader {
 /// The digest that a whole segment says it has. For naming it, not for believing it.
 pub(super) fn stated_digest(path: &Path) -> Result<Digest, FolderError> {
     let failed = |source| file_error(path, source);
-    let mut file = File::open(path).map_err(failed)?;
+    let mut file = plain_file::open(path).map_err(|error| failed(error.into()))?;
     let mut digest = [0; END_BYTES as usize];
     match file.seek(SeekFrom::End(-(END_BYTES as i64))) {
         Ok(_) => file.read_exact(&mut digest).map_err(failed)?,

@@ -3,7 +3,7 @@
 use super::{
     FolderError, Snapshot,
     absent::read_absent,
-    folder::Folder,
+    folder::{Folder, file_error},
     manifest::SnapshotManifest,
     segment::{SegmentReader, stated_digest},
 };
@@ -12,6 +12,7 @@ use crate::{
     block::DagBlock,
     compress,
     dictionary::{self, Shelf},
+    plain_file,
     record::{BlockEntry, Decoder, Kind, ListPart, RecordError, chunks},
     sqlite::scratch::Scratch,
 };
@@ -19,7 +20,6 @@ use pakit_primitives::{ContentHash, Head, SoftwareHasher, hasher::Digest, log::A
 use roaring::RoaringTreemap;
 use std::{
     collections::{BTreeMap, HashMap},
-    fs,
     path::{Path, PathBuf},
 };
 
@@ -28,7 +28,7 @@ pub(super) fn check_presence(folder: &Folder, manifest: &SnapshotManifest) -> Re
     let mut bytes = 0u64;
     for number in manifest.first_segment..=manifest.last_segment {
         let path = folder.segment(number);
-        let metadata = fs::metadata(&path).map_err(|source| super::folder::file_error(&path, source))?;
+        let metadata = plain_file::metadata(&path).map_err(|error| file_error(&path, error.into()))?;
         bytes = bytes.saturating_add(metadata.len());
     }
     let last = folder.segment(manifest.last_segment);
@@ -40,7 +40,7 @@ pub(super) fn check_presence(folder: &Folder, manifest: &SnapshotManifest) -> Re
     }
     if let Some(absent) = &manifest.absent {
         let path = folder.absent(absent.snapshot);
-        fs::metadata(&path).map_err(|source| super::folder::file_error(&path, source))?;
+        plain_file::metadata(&path).map_err(|error| file_error(&path, error.into()))?;
     }
     Ok(())
 }

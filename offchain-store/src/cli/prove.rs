@@ -13,6 +13,7 @@ use super::{
 use crate::{
     anchor::{Outbox, anchor_reference, newest_anchor},
     engine::{Access, ProofOptions, StorageEngine},
+    plain_file::open_input,
     proof::ProofDocument,
     verify::{Expected, TrustedHead, Verification},
 };
@@ -111,8 +112,14 @@ fn read_document(path: &Path) -> Result<ProofDocument, Failure> {
     if is_dash(path) {
         return ProofDocument::read_from(io::stdin().lock()).map_err(refuse);
     }
-    let file = File::open(path).map_err(|error| Failure::io(path, &error))?;
-    ProofDocument::read_from(file).map_err(refuse)
+    // A document is at most a MiB, and no more than that is read of a pipe.
+    ProofDocument::read_from(open_named(path)?).map_err(refuse)
+}
+
+/// Opens what the user wants to be read, which may be a pipe: `pakit verify proof.json <(gunzip < map.gz)`.
+fn open_named(path: &Path) -> Result<File, Failure> {
+    let opened = open_input(path).map_err(|error| Failure::io(path, &error.into()));
+    opened.map(|(file, _)| file)
 }
 
 /// Whether a path stands for standard input.
@@ -128,7 +135,8 @@ fn verify_file(
     let mut file: Option<Box<dyn Read>> = match path {
         None => None,
         Some(path) if is_dash(path) => Some(Box::new(io::stdin().lock())),
-        Some(path) => Some(Box::new(File::open(path).map_err(|error| Failure::io(path, &error))?)),
+        // No more is read than the document says that there is, and a byte.
+        Some(path) => Some(Box::new(open_named(path)?)),
     };
     let content = file.as_mut().map(|file| &mut **file as &mut dyn Read);
     StorageEngine::verify(document, content, expected)

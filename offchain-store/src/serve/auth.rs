@@ -34,7 +34,7 @@ pub struct Token {
 }
 
 impl Token {
-    /// Reads the token in a file that only its owner can read. A newline at the end does not count.
+    /// Reads the token in a file, or a pipe, that only its owner can read. A newline at the end does not count.
     pub fn from_file(path: &Path) -> Result<Self, TokenError> {
         Self::new(&read_secret_file(path)?)
     }

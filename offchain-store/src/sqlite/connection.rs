@@ -4,10 +4,12 @@ use super::{
     Fsync, Options,
     fault::{Fault, Result},
 };
-use crate::backend::BackendError;
+use crate::{backend::BackendError, config::kind_of};
 use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig, types::FromSql};
 use std::{
     fmt,
+    fs::Metadata,
+    io,
     ops::Deref,
     path::{Path, PathBuf},
     sync::{Condvar, Mutex, PoisonError},
@@ -36,8 +38,37 @@ pub(super) enum Sight {
     Filled,
 }
 
+/// What SQLite puts behind a database's name for the files beside it.
+const BESIDE: [&str; 3] = ["-journal", "-wal", "-shm"];
+
+/// Refuses what is no file where SQLite expects one. It opens the files beside a database by their names, whatever they are, and to
+/// open a pipe among them waits for ever; a symlink would have it write elsewhere.
+fn refuse_irregular(path: &Path) -> Result<()> {
+    let refuse = |path: PathBuf, found: io::Result<Metadata>| -> Result<()> {
+        match found {
+            Ok(metadata) if !metadata.is_file() => {
+                let what = kind_of(&metadata);
+                let source = io::Error::other(format!("it is {what} and not a file; take it away"));
+                Err(BackendError::Io { path, source }.into())
+            }
+            // One that is not there is none to wait for, and what else is wrong SQLite says.
+            _ => Ok(()),
+        }
+    };
+    refuse(path.to_owned(), path.metadata())?;
+    // They stand beside what a symlink leads to.
+    let database = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    BESIDE.into_iter().try_for_each(|ending| {
+        let mut beside = database.clone().into_os_string();
+        beside.push(ending);
+        let beside = PathBuf::from(beside);
+        refuse(beside.clone(), beside.symlink_metadata())
+    })
+}
+
 /// Opens for writing a file that exists, or makes one.
 pub(super) fn open_write(path: &Path, is_new: bool, options: &Options) -> Result<Connection> {
+    refuse_irregular(path)?;
     let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     flags.set(OpenFlags::SQLITE_OPEN_CREATE, is_new);
     let connection = Connection::open_with_flags(path, flags)?;
@@ -61,6 +92,7 @@ pub(super) fn open_write(path: &Path, is_new: bool, options: &Options) -> Result
 
 /// Opens for reading only.
 pub(super) fn open_read(path: &Path, sight: Sight, options: &Options) -> Result<Connection> {
+    refuse_irregular(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = match sight {
         Sight::Shared | Sight::Filled => Connection::open_with_flags(path, flags)?,
@@ -212,7 +244,7 @@ pub(super) fn sight(dir: &Path, path: &Path, options: &Options) -> Result<Sight>
     match std::fs::metadata(&log) {
         Ok(metadata) if metadata.len() > 0 => Err(BackendError::ReadOnly(dir.to_owned()).into()),
         Ok(_) => Ok(Sight::Immutable),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Sight::Immutable),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Sight::Immutable),
         Err(source) => Err(BackendError::Io { path: log.into(), source }.into()),
     }
 }

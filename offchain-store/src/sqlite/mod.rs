@@ -54,9 +54,9 @@ use crate::{
         StoredChunk, StrayRow, Totals, WriteBatch, follow_way,
     },
     block::DagBlock,
-    config,
     dictionary::{Dictionary, Shelf},
     pack::{PackError, PackReader, PackWriter},
+    plain_file,
     plan::{Plan, Staging, Stagings},
     removal::marks::{BlockMark, MarkTotals, Marks, Pin},
 };
@@ -65,14 +65,12 @@ use derived::{Additions, Derived};
 use pakit_primitives::{BlockHash, ContentHash, MetadataHash, hasher::Digest};
 use parent_cache::ParentCache;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use rustix::fs::OFlags;
 use std::{
     cell::Cell,
     collections::HashSet,
     fs::{File, TryLockError},
     io,
     ops::RangeInclusive,
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::Duration,
@@ -768,7 +766,7 @@ impl Marks for SqliteBackend {
 /// Becomes the writer, or says who is.
 fn lock(dir: &Path) -> Answer<File> {
     let path = dir.join(LOCK_FILE);
-    let file = open_lock_file(&path).map_err(|source| io_error(dir, &path, source))?;
+    let file = plain_file::open_lock(&path).map_err(|source| io_error(dir, &path, source))?;
     for _ in 0..LOCK_TRIES {
         match file.try_lock() {
             Ok(()) => return Ok(file),
@@ -783,27 +781,6 @@ fn lock(dir: &Path) -> Answer<File> {
 /// started holds copies of what the starting one has open, also of a lock that was given up meanwhile, until it runs.
 const LOCK_TRIES: u32 = 25;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
-
-/// Opens or makes a file that stands for a lock. A symlink is not followed, or whoever may write to the folder would have us
-/// make files elsewhere; what is no file at all is refused.
-pub(crate) fn open_lock_file(path: &Path) -> io::Result<File> {
-    let no_follow = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-    let opened = File::options().read(true).write(true).create(true).truncate(false).custom_flags(no_follow).open(path);
-    let refuse = |metadata: std::fs::Metadata| {
-        let what = config::kind_of(&metadata);
-        io::Error::other(format!("it is {what} and not a file; remove it, it is made anew"))
-    };
-    match opened {
-        Ok(file) => match file.metadata()? {
-            metadata if metadata.is_file() => Ok(file),
-            metadata => Err(refuse(metadata)),
-        },
-        Err(error) => match path.symlink_metadata() {
-            Ok(metadata) if !metadata.is_file() => Err(refuse(metadata)),
-            _ => Err(error),
-        },
-    }
-}
 
 /// Makes a folder and those above it that are missing, each of them with a name that survives a power cut.
 fn create_dir(dir: &Path) -> Answer<()> {

@@ -18,6 +18,7 @@ use pakit_primitives::ContentHash;
 use rusqlite::{Connection, TransactionBehavior};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs::File,
     io,
     path::Path,
 };
@@ -76,6 +77,11 @@ pub(super) fn check(dir: &Path, connection: &Connection) -> Result<()> {
     }
     let found = pack::list(dir).map_err(PackError::from)?;
     for (number, bytes) in packs.iter().filter(|(_, bytes)| **bytes > 0) {
+        if found.contains_key(number)
+            && let Some(refusal) = pack::not_a_file(dir, *number).map_err(PackError::from)?
+        {
+            return Err(Fault::damaged(refusal));
+        }
         match found.get(number) {
             None => return Err(Fault::damaged(format!("pack {number} is missing"))),
             Some(length) if length < bytes => return Err(Fault::damaged(format!("pack {number} is cut off"))),
@@ -233,14 +239,13 @@ fn clear(dir: &Path, committed: &BTreeMap<u32, u64>, named: &BTreeMap<u32, Named
     for (number, length) in pack::list(dir).map_err(PackError::from)? {
         let counted = committed.get(&number).copied();
         let needed = named.get(&number).map_or(0, |named| named.end).max(counted.unwrap_or(0));
-        let file = pack::path(dir, number);
         if counted == Some(0) {
             // Somebody has put it back.
             continue;
         } else if needed == 0 {
-            std::fs::remove_file(file).map_err(PackError::from)?;
+            std::fs::remove_file(pack::path(dir, number)).map_err(PackError::from)?;
         } else if needed < length {
-            let file = std::fs::File::options().write(true).open(file).map_err(PackError::from)?;
+            let file = pack::open(dir, number, File::options().write(true)).map_err(PackError::from)?;
             file.set_len(needed).map_err(PackError::from)?;
         }
     }

@@ -2,17 +2,14 @@
 
 use super::{Expected, Verification, Verifying};
 use crate::{
-    config::kind_of,
+    plain_file::{self, OpenError},
     proof::{ProofDocument, ProofDocumentError},
 };
 use pakit_primitives::{BlockHash, Head, LogError, SoftwareHasher, hasher::Digest, log::verify_inclusion};
 use rayon::prelude::*;
-use rustix::fs::OFlags;
 use std::{
-    fs::{self, File},
-    io,
+    fs, io,
     ops::ControlFlow,
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -130,14 +127,12 @@ fn verify_one(document: &ProofDocument, expected: &Expected<'_>) -> Verification
     Verifying::new(document, expected).finish()
 }
 
-/// A document in a plain file, or behind a link to one: opening a pipe would wait for whoever writes to it.
+/// A document in a plain file, or behind a link to one: whoever named the folder did not name a pipe in it, that it should be waited for.
 fn read_document(path: &Path) -> Result<ProofDocument, DocumentError> {
     let io = |source| DocumentError::Io { path: path.to_owned(), source };
-    let no_wait = OFlags::NONBLOCK.bits().cast_signed();
-    let file = File::options().read(true).custom_flags(no_wait).open(path).map_err(io)?;
-    let metadata = file.metadata().map_err(io)?;
-    if !metadata.is_file() {
-        return Err(DocumentError::NotAFile { path: path.to_owned(), what: kind_of(&metadata) });
-    }
+    let file = plain_file::open(path).map_err(|error| match error {
+        OpenError::NotAFile(what) => DocumentError::NotAFile { path: path.to_owned(), what },
+        OpenError::Io(source) => io(source),
+    })?;
     ProofDocument::read_from(file).map_err(|source| DocumentError::Malformed { path: path.to_owned(), source })
 }

@@ -7,6 +7,7 @@
 //! | `complaints.rs` | wrong use, items that cannot be stored, repositories that cannot be used: texts and exit codes |
 //! | `backups.rs` | backups and restores: answers and complaints |
 //! | `damage.rs` | damaged repositories |
+//! | `irregular.rs` | pipes, links and other things that are no files, where files should be |
 //! | `folders.rs` | folders in whole and in part, hostile and damaged ones |
 //! | `batch.rs` | many proof documents at once |
 //! | `interrupted.rs` | checks that are interrupted, killed and gone on with |
@@ -26,6 +27,7 @@ mod documented;
 mod folders;
 mod help;
 mod interrupted;
+mod irregular;
 mod removal;
 
 use serde_json::Value;
