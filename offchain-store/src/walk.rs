@@ -44,6 +44,19 @@ pub enum SourceError {
     /// The file was written to, or replaced, while it was read.
     #[error("changed while it was read; put it again")]
     Changed,
+    /// A file that nobody changed and that gives another number of bytes than it says that it has, as those of /proc and /sys do: the
+    /// system makes its content up while it is read, and twice in a row it need not be the same.
+    #[error(
+        "says that it has {said} bytes and gives {}: it is no ordinary file, and its content is made up while it is read; to keep what \
+         it gives now, run `pakit put - < FILE`",
+        if .read > .said { "more" } else { "fewer" }
+    )]
+    OtherLength {
+        /// Bytes that the system says it has.
+        said: u64,
+        /// Bytes that were read before it ended, or before they were too many.
+        read: u64,
+    },
     /// The repository itself, or one of its files: it would grow while it is read, and to open and close a database's file
     /// gives up the locks that this process holds on it.
     #[error("belongs to the repository that it would be put into")]
@@ -277,7 +290,7 @@ impl<'a, S: Sink> Walk<'a, S> {
         links: Links,
     ) -> Result<Result<(Place, Option<ContentHash>), SourceError>, Stopped> {
         // What was a file a moment ago may be something else now.
-        let (mut file, before) = match open_with(File::options().read(true), path, links) {
+        let (file, before) = match open_with(File::options().read(true), path, links) {
             Ok(opened) => opened,
             Err(OpenError::NotAFile(_)) => return Ok(Err(SourceError::NotStorable)),
             Err(OpenError::Io(error)) => return Ok(Err(error.into())),
@@ -286,20 +299,20 @@ impl<'a, S: Sink> Walk<'a, S> {
             Ok(start) => start,
             Err(error) => return Ok(Err(error.into())),
         };
-        let (size, content_hash) = match self.send(Chunks::begun(start, &mut file, self.chunk_bytes))? {
+        let read = start.len() as u64;
+        let is_all = start.len() <= self.chunk_bytes as usize;
+        if read > before.len() || (is_all && read < before.len()) {
+            // Given up before a chunk of it is on its way.
+            return Ok(as_it_was(&file, &before, read).map(|after| (Place::new(path.to_owned(), &after), None)));
+        }
+        // A byte more than it says is as good as all of them: it has changed, or is endless.
+        let left = before.len().saturating_add(1).saturating_sub(read);
+        let (size, content_hash) = match self.send(Chunks::begun(start, (&file).take(left), self.chunk_bytes))? {
             Ok(sent) => sent,
             Err(error) => return Ok(Err(error)),
         };
-        let after = match file.metadata() {
-            Ok(after) => after,
-            Err(error) => return Ok(Err(error.into())),
-        };
-        let stamp =
-            |found: &Metadata| (found.len(), found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec());
-        if stamp(&before) != stamp(&after) || size != after.len() {
-            return Ok(Err(SourceError::Changed));
-        }
-        Ok(Ok((Place::new(path.to_owned(), &after), content_hash)))
+        let after = as_it_was(&file, &before, size);
+        Ok(after.map(|after| (Place::new(path.to_owned(), &after), content_hash)))
     }
 
     fn read_stream(&mut self, path: PathBuf, reader: impl Read) -> Result<(), Stopped> {
@@ -340,6 +353,19 @@ impl<'a, S: Sink> Walk<'a, S> {
             }
         }
         Ok(Ok((size, whole.map(|whole| ContentHash::new(*whole.finalize().as_bytes())))))
+    }
+}
+
+/// What the system says of a file of which `size` bytes were read, if nobody changed it meanwhile and that was all of it.
+fn as_it_was(file: &File, before: &Metadata, size: u64) -> Result<Metadata, SourceError> {
+    let after = file.metadata()?;
+    let stamp = |found: &Metadata| (found.len(), found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec());
+    if stamp(before) != stamp(&after) {
+        return Err(SourceError::Changed);
+    }
+    match after.len() {
+        said if said == size => Ok(after),
+        said => Err(SourceError::OtherLength { said, read: size }),
     }
 }
 

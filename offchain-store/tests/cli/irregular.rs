@@ -116,3 +116,16 @@ fn a_proof_and_a_file_come_from_pipes_and_a_pipe_without_a_writer_is_not_waited_
     // More than a document can be, of something without an end.
     shop.complaint(1, &["verify", "/dev/zero"]);
 }
+
+#[test]
+fn a_file_whose_content_the_system_makes_up_is_named_and_can_be_put_as_a_stream() {
+    let shop = Shop::new();
+    symlink("/proc/version", shop.path("link")).unwrap();
+    insta::assert_snapshot!("made_up_content", shop.complaint(1, &["put", "/proc/version"]));
+    assert!(shop.complaint(1, &["put", "link"]).contains("it is no ordinary file"));
+    let mut command = shop.command(&["--json", "put", "-"]);
+    command.stdin(fs::File::open("/proc/version").unwrap());
+    let done = finish(command.spawn().unwrap()).with_code(0);
+    let block = text(&super::objects(&done.stdout)[0], "block");
+    assert_eq!(shop.ok(&["get", &block]), fs::read("/proc/version").unwrap());
+}
