@@ -13,6 +13,7 @@ use crate::{
 use pakit_primitives::Compression;
 use serde::Deserialize;
 use std::{
+    ffi::OsString,
     fs::Metadata,
     io::Read,
     num::NonZero,
@@ -96,6 +97,14 @@ pub enum ConfigError {
     /// The settings file is too large to be one.
     #[error("{} is too large for a settings file", .0.display())]
     TooLarge(PathBuf),
+    /// A variable of the environment that is not UTF-8.
+    #[error("{name} in the environment is not text ({value:?}); set it anew, or unset it")]
+    NotText {
+        /// The variable.
+        name: &'static str,
+        /// Its value, with what is not UTF-8 in it escaped.
+        value: OsString,
+    },
     /// A value outside what is allowed.
     #[error("{from}: {value:?} is not allowed for {setting}; {allowed}")]
     BadValue {
@@ -147,8 +156,13 @@ impl Overrides {
     }
 
     /// Reads `PAKIT_CACHE`, `PAKIT_FSYNC`, `PAKIT_COMPRESSION`, `PAKIT_COMPRESSION_LEVEL`, `PAKIT_CHUNK_SIZE`, `PAKIT_JOBS`
-    /// and `PAKIT_BATCH_BLOCKS` through `get`.
-    pub fn from_env(get: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+    /// and `PAKIT_BATCH_BLOCKS` through `get`. One that is empty counts as not set; one that is not text is refused, or it would be
+    /// ignored and something else done than was asked for.
+    pub fn from_env(get: impl Fn(&str) -> Option<OsString>) -> Result<Self, ConfigError> {
+        let get = |name: &'static str| {
+            let text = |value: OsString| value.into_string().map_err(|value| ConfigError::NotText { name, value });
+            get(name).filter(|value| !value.is_empty()).map(text).transpose()
+        };
         fn number<T: std::str::FromStr>(
             name: &'static str,
             setting: &'static str,
@@ -161,13 +175,13 @@ impl Overrides {
                 .transpose()
         }
         Ok(Self {
-            cache: get("PAKIT_CACHE"),
-            fsync: get("PAKIT_FSYNC"),
-            compression: get("PAKIT_COMPRESSION"),
-            compression_level: number("PAKIT_COMPRESSION_LEVEL", "compression_level", get("PAKIT_COMPRESSION_LEVEL"))?,
-            chunk_size: get("PAKIT_CHUNK_SIZE"),
-            jobs: number("PAKIT_JOBS", "jobs", get("PAKIT_JOBS"))?,
-            batch_blocks: number("PAKIT_BATCH_BLOCKS", "batch_blocks", get("PAKIT_BATCH_BLOCKS"))?,
+            cache: get("PAKIT_CACHE")?,
+            fsync: get("PAKIT_FSYNC")?,
+            compression: get("PAKIT_COMPRESSION")?,
+            compression_level: number("PAKIT_COMPRESSION_LEVEL", "compression_level", get("PAKIT_COMPRESSION_LEVEL")?)?,
+            chunk_size: get("PAKIT_CHUNK_SIZE")?,
+            jobs: number("PAKIT_JOBS", "jobs", get("PAKIT_JOBS")?)?,
+            batch_blocks: number("PAKIT_BATCH_BLOCKS", "batch_blocks", get("PAKIT_BATCH_BLOCKS")?)?,
         })
     }
 }
@@ -194,10 +208,7 @@ impl Config {
         let path = repository.join(FILE_NAME);
         let mut config = Self::default();
         config.apply(&Overrides::from_file(&path)?, &path.display().to_string())?;
-        config.apply(
-            &Overrides::from_env(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))?,
-            "the environment",
-        )?;
+        config.apply(&Overrides::from_env(|name| std::env::var_os(name))?, "the environment")?;
         config.apply(flags, "the command line")?;
         Ok(config)
     }
@@ -300,11 +311,37 @@ mod tests {
             .unwrap();
         let mut config = Config::default();
         config.apply(&Overrides::from_file(&folder.path().join(FILE_NAME)).unwrap(), "file").unwrap();
-        let env = |name: &str| (name == "PAKIT_JOBS").then(|| "5".to_owned());
+        let env = |name: &str| (name == "PAKIT_JOBS").then(|| "5".into());
         config.apply(&Overrides::from_env(env).unwrap(), "env").unwrap();
         let flags = Overrides { chunk_size: Some("8KiB".to_owned()), ..Overrides::default() };
         config.apply(&flags, "flags").unwrap();
         assert_eq!((config.jobs, config.chunk_bytes, config.fsync), (5, 8 << 10, Fsync::Normal));
+    }
+
+    #[test]
+    fn variables_that_are_no_text_or_no_number_are_refused_by_name_and_empty_ones_are_not_set() {
+        use std::os::unix::ffi::OsStringExt;
+        let names = [
+            "PAKIT_CACHE",
+            "PAKIT_FSYNC",
+            "PAKIT_COMPRESSION",
+            "PAKIT_COMPRESSION_LEVEL",
+            "PAKIT_CHUNK_SIZE",
+            "PAKIT_JOBS",
+            "PAKIT_BATCH_BLOCKS",
+        ];
+        for name in names {
+            let of = |value: &[u8]| {
+                let value = OsString::from_vec(value.to_vec());
+                let overrides = Overrides::from_env(|asked| (asked == name).then(|| value.clone()))?;
+                Config::default().apply(&overrides, "the environment").map(|()| overrides)
+            };
+            let refused = of(b"4\xff").unwrap_err();
+            assert!(matches!(&refused, ConfigError::NotText { name: told, .. } if *told == name), "{refused}");
+            assert!(refused.to_string().contains(name) && refused.to_string().contains("xFF"), "{refused}");
+            assert!(of(b"four").is_err(), "{name}");
+            assert_eq!(of(b"").unwrap(), Overrides::default(), "{name}");
+        }
     }
 
     #[test]

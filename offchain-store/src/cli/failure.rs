@@ -112,7 +112,7 @@ impl From<OpenError> for Failure {
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         match error {
-            ConfigError::BadValue { .. } | ConfigError::Toml { .. } => Self::usage(error),
+            ConfigError::BadValue { .. } | ConfigError::NotText { .. } | ConfigError::Toml { .. } => Self::usage(error),
             error => Self::environment(error),
         }
     }

@@ -33,6 +33,9 @@ use std::{
 };
 use tracing_subscriber::EnvFilter;
 
+/// Environment variable that says what is logged.
+const LOG_VARIABLE: &str = "PAKIT_LOG";
+
 /// Runs the command that the process's arguments name.
 pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -43,8 +46,8 @@ pub fn run() -> ExitCode {
             return if error.use_stderr() { failure::Kind::Usage.exit_code().into() } else { ExitCode::SUCCESS };
         }
     };
-    init_log(cli.command.log_default());
-    match dispatch(&cli.global, cli.command) {
+    let done = init_log(cli.command.log_default()).and_then(|()| dispatch(&cli.global, cli.command));
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if !failure.message.is_empty() {
@@ -64,8 +67,11 @@ pub fn read_arguments(arguments: &[&OsStr]) -> Result<(), i32> {
 }
 
 /// `PAKIT_LOG=debug pakit ...` shows what libraries say; otherwise what the command has to say of itself, if anything.
-fn init_log(default: Option<&str>) {
-    let filter = EnvFilter::try_from_env("PAKIT_LOG").ok().or_else(|| default.map(EnvFilter::new));
+fn init_log(default: Option<&str>) -> Result<(), Failure> {
+    let filter = match std::env::var_os(LOG_VARIABLE).filter(|value| !value.is_empty()) {
+        Some(value) => Some(log_filter(&value)?),
+        None => default.map(EnvFilter::new),
+    };
     if let Some(filter) = filter {
         // Colours are for terminals; in a file they are noise, and NO_COLOR is the reader's wish.
         let is_coloured =
@@ -73,6 +79,15 @@ fn init_log(default: Option<&str>) {
         let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_coloured);
         log.with_writer(std::io::stderr).init();
     }
+    Ok(())
+}
+
+fn log_filter(value: &OsStr) -> Result<EnvFilter, Failure> {
+    let wanted = "; it has to be a level such as debug, or levels of modules such as offchain_store=debug";
+    let not_text = || Failure::usage(format_args!("{LOG_VARIABLE} in the environment is not text{wanted}"));
+    let text = value.to_str().ok_or_else(not_text)?;
+    EnvFilter::try_new(text)
+        .map_err(|error| Failure::usage(format_args!("{LOG_VARIABLE} in the environment: {error}{wanted}")))
 }
 
 fn dispatch(global: &Global, command: Command) -> Result<(), Failure> {

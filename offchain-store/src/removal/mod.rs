@@ -82,8 +82,9 @@ pub fn now_ms() -> u64 {
 
 /// Who is said to have decided something when nobody says who: the user's name, at the machine's.
 pub fn default_who() -> String {
-    let user =
-        ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()));
+    let user = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var_os(name).filter(|name| !name.is_empty()));
+    // A name that is no text is told as far as it is one.
+    let user = user.map(|name| name.to_string_lossy().into_owned());
     let user = user.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
     let system = rustix::system::uname();
     record::plain_text(&format!("{user}@{}", system.nodename().to_string_lossy()), record::WHO_BYTES_MAX)
