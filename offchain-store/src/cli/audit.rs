@@ -4,7 +4,7 @@ use super::{
     args::Global,
     failure::{Failure, Kind},
     open,
-    output::{Output, count},
+    output::{Output, count, printable},
 };
 use crate::{
     anchor::Outbox,
@@ -105,7 +105,7 @@ fn fields_text(value: &impl Serialize) -> String {
     let lines = fields.iter().map(|(name, value)| {
         let text = match value {
             serde_json::Value::Array(items) => items.iter().map(|item| format!("\n  {item}")).collect(),
-            serde_json::Value::String(text) => text.clone(),
+            serde_json::Value::String(text) => printable(text.as_bytes()),
             serde_json::Value::Null => "-".to_owned(),
             value => value.to_string(),
         };

@@ -3,7 +3,7 @@
 use super::{
     args::{Backup, BackupCommand, BackupFolder, BackupPrune, Global, Keep, Restore},
     failure::Failure,
-    output::Output,
+    output::{Output, printable_path},
     time,
 };
 use crate::{
@@ -254,7 +254,7 @@ pub(super) fn restore(global: &Global, out: &Output, args: &Restore) -> Result<(
         format!(
             "restored {} blocks to {}, from snapshot {} of {}\nroot {}",
             line.size,
-            line.repository,
+            printable_path(&global.repo),
             line.snapshot,
             time::display(line.time_ms),
             line.root

@@ -4,7 +4,7 @@ use super::{
     args::{Anchor, Chain, Dag, DagShow, DagSucceed, Global, Record, Signing, Status, Verify},
     failure::Failure,
     open,
-    output::{Output, count},
+    output::{Output, count, printable},
 };
 use crate::{
     anchor::{
@@ -458,7 +458,13 @@ fn status_text(line: &StatusLine) -> String {
     let dag = match &line.dag {
         None => "none; make one with `pakit dag create`".to_owned(),
         Some(dag) => {
-            format!("{} on the chain {}\nowner      {}\nnode       {}", dag.dag, dag.chain, dag.owner, dag.url)
+            format!(
+                "{} on the chain {}\nowner      {}\nnode       {}",
+                dag.dag,
+                dag.chain,
+                dag.owner,
+                printable(dag.url.as_bytes())
+            )
         }
     };
     let waiting: u64 = line
@@ -478,8 +484,8 @@ fn status_text(line: &StatusLine) -> String {
     format!(
         "repository {}\nname       {}\nblocks     {}\nroot       {}\nDAG        {dag}\nanchored   {}, {} of them finalized\n\
          on the way {}{on_chain}",
-        line.repository,
-        line.name,
+        printable(line.repository.as_bytes()),
+        printable(line.name.as_bytes()),
         line.size,
         line.root,
         count(line.blocks_anchored, "block"),

@@ -1,5 +1,6 @@
 //! What a command ends with when it does not succeed: one line and an exit code.
 
+use super::output::one_line;
 use crate::{
     anchor::{AnchorError, ChainError, OutboxError, TrustedHeadError},
     backend::BackendError,
@@ -55,8 +56,13 @@ pub(super) struct Failure {
 }
 
 impl Failure {
+    /// One line, whatever the names in it hold.
+    pub(super) fn new(kind: Kind, message: impl fmt::Display) -> Self {
+        Self { kind, message: one_line(&message.to_string()) }
+    }
+
     pub(super) fn refused(message: impl fmt::Display) -> Self {
-        Self { kind: Kind::Refused, message: message.to_string() }
+        Self::new(Kind::Refused, message)
     }
 
     /// What is stored is damaged: always the same exit code, and what to do.
@@ -65,11 +71,11 @@ impl Failure {
     }
 
     pub(super) fn usage(message: impl fmt::Display) -> Self {
-        Self { kind: Kind::Usage, message: message.to_string() }
+        Self::new(Kind::Usage, message)
     }
 
     pub(super) fn environment(message: impl fmt::Display) -> Self {
-        Self { kind: Kind::Environment, message: message.to_string() }
+        Self::new(Kind::Environment, message)
     }
 
     pub(super) fn io(path: &Path, error: &io::Error) -> Self {
@@ -92,7 +98,7 @@ impl From<BackendError> for Failure {
             BackendError::AlreadyExists(_) => (Kind::Usage, ""),
             _ => (Kind::Environment, ""),
         };
-        Self { kind, message: format!("{error}{hint}") }
+        Self::new(kind, format_args!("{error}{hint}"))
     }
 }
 
@@ -112,7 +118,9 @@ impl From<OpenError> for Failure {
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         match error {
-            ConfigError::BadValue { .. } | ConfigError::NotText { .. } | ConfigError::Toml { .. } => Self::usage(error),
+            // It shows the place in lines of its own.
+            error @ ConfigError::Toml { .. } => Self { kind: Kind::Usage, message: error.to_string() },
+            error @ (ConfigError::BadValue { .. } | ConfigError::NotText { .. }) => Self::usage(error),
             error => Self::environment(error),
         }
     }

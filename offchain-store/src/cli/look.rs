@@ -4,7 +4,7 @@ use super::{
     args::{Block, Common, Frontier, Global, Log, Query, Walk},
     failure::Failure,
     open,
-    output::{Output, count, header_text},
+    output::{Output, count, header_text, one_line},
 };
 use crate::{anchor::Outbox, dag::WalkLimits, engine::Access, index, json::BlockJson, removal};
 use serde::Serialize;
@@ -67,7 +67,8 @@ pub(super) fn show(global: &Global, out: &Output, args: &Block) -> Result<(), Fa
     };
     out.print(&line, || {
         let kept = if info.is_kept { "kept" } else { "removed" };
-        let told = info.forgotten.as_ref().map_or_else(String::new, |told| format!(" ({told})"));
+        let told =
+            info.forgotten.as_ref().map_or_else(String::new, |told| format!(" ({})", one_line(&told.to_string())));
         let pinned = if line.pinned { "\npinned" } else { "" };
         let audit = if line.audit { "\naudit block" } else { "" };
         let children: String = line.children.iter().map(|child| format!("\n               {child}")).collect();

@@ -58,7 +58,7 @@ impl Output {
 
     /// Prints one JSON object on a line of its own, or a text.
     pub(super) fn print(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Failure> {
-        let line = if self.json { to_json(value)? } else { text() };
+        let line = if self.json { to_json(value)? } else { message(&text()) };
         write_line(&line)
     }
 
@@ -94,7 +94,7 @@ impl Output {
     /// Says something that is not a result.
     pub(super) fn note(&self, text: &str) {
         if !self.quiet {
-            eprintln!("pakit: {text}");
+            eprintln!("pakit: {}", one_line(text));
         }
     }
 
@@ -179,31 +179,55 @@ pub(super) fn header_text(block: &DagBlock) -> String {
     )
 }
 
-/// A file's name for a terminal: what is not text, and what moves a cursor or ends a line, is escaped.
+/// Whether a terminal shows a character, in its place. Not so: what controls it, what turns the direction of the text around it, what
+/// ends a line, and what is no more than a place in the text, by which a name would look like another. Joiners and the first
+/// variation selectors stay, without which neither Persian nor Hindi nor most emoji are spelled right; they change how their neighbours look.
+fn is_shown(character: char) -> bool {
+    !character.is_control()
+        && !matches!(character,
+            // The soft hyphen, fillers, the Mongolian separator, spaces of no width, signs that are for programs.
+            '\u{ad}' | '\u{34f}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180e}' | '\u{200b}'
+            | '\u{2060}'..='\u{2065}' | '\u{206a}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            // Marks, embeddings, overrides and isolates of a direction.
+            | '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+            // Ends of lines and paragraphs.
+            | '\u{2028}'..='\u{2029}'
+            // Tags, in which a whole text can hide, and selectors that mean nothing to most fonts.
+            | '\u{e0000}'..='\u{e0fff}'
+        )
+}
+
+fn escape(text: &str, is_kept: impl Fn(char) -> bool, out: &mut String) {
+    for character in text.chars() {
+        match is_kept(character) {
+            true => out.push(character),
+            false => out.extend(character.escape_default()),
+        }
+    }
+}
+
+/// A file's name for a terminal: what is not text, and what is not shown as it stands ([`is_shown`]), is escaped.
 pub(super) fn printable(name: &[u8]) -> String {
     let mut text = String::new();
     for part in name.utf8_chunks() {
-        for character in part.valid().chars() {
-            match character.is_control() || character == '\\' {
-                true => text.extend(character.escape_default()),
-                false => text.push(character),
-            }
-        }
+        escape(part.valid(), |character| is_shown(character) && character != '\\', &mut text);
         part.invalid().iter().for_each(|byte| text.push_str(&format!("\\x{byte:02x}")));
     }
     text
 }
 
-/// A message that may quote what others named: without what moves a cursor or colours what follows. Lines stay lines.
+/// A message that may quote what others named: without what moves a cursor, colours what follows or turns it around. Lines stay lines.
 pub(super) fn message(text: &str) -> String {
-    let is_harmless = |character: char| !character.is_control() || character == '\n';
     let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        match is_harmless(character) {
-            true => out.push(character),
-            false => out.extend(character.escape_default()),
-        }
-    }
+    escape(text, |character| is_shown(character) || character == '\n', &mut out);
+    out
+}
+
+/// The same for a message of one line, whatever the names in it hold.
+pub(super) fn one_line(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    escape(text, is_shown, &mut out);
     out
 }
 
@@ -220,6 +244,25 @@ mod tests {
     fn names_reach_the_terminal_as_text_only() {
         assert_eq!(printable("\u{fc}n\u{ef}code \"quote'".as_bytes()), "\u{fc}n\u{ef}code \"quote'");
         assert_eq!(message("{}: no \x1b[2J\\ such\r\n file"), "{}: no \\u{1b}[2J\\ such\\r\n file");
+        assert_eq!(one_line("{}: no \x1b[2J\\ such\r\n file"), "{}: no \\u{1b}[2J\\ such\\r\\n file");
         assert_eq!(printable(b"\x1b[31mred\nnew\\\xff"), "\\u{1b}[31mred\\nnew\\\\\\xff");
+    }
+
+    #[test]
+    fn what_turns_text_around_or_does_not_show_is_escaped_and_what_spells_words_stays() {
+        let directions = ['\u{61c}', '\u{200e}', '\u{200f}'].into_iter();
+        let directions = directions.chain('\u{202a}'..='\u{202e}').chain('\u{2066}'..='\u{2069}');
+        let unseen = ['\u{ad}', '\u{200b}', '\u{2028}', '\u{2029}', '\u{2060}', '\u{feff}', '\u{e0041}'];
+        for character in directions.chain(unseen) {
+            let name = format!("cod{character}exe.pdf");
+            let escaped = format!("cod\\u{{{:x}}}exe.pdf", u32::from(character));
+            assert_eq!(printable(name.as_bytes()), escaped);
+            assert_eq!((message(&name), one_line(&name)), (escaped.clone(), escaped));
+        }
+        for name in
+            ["\u{645}\u{6cc}\u{200c}\u{62e}", "\u{2764}\u{fe0f}", "\u{1f468}\u{200d}\u{1f469}", "e\u{301}", "\u{3000}"]
+        {
+            assert_eq!((printable(name.as_bytes()), message(name)), (name.to_owned(), name.to_owned()));
+        }
     }
 }

@@ -7,7 +7,7 @@ use super::{
     chain::{self, ChainWord},
     failure::{Failure, Kind},
     open,
-    output::{Output, write_line},
+    output::{Output, one_line, printable, write_line},
     store::write_atomically,
 };
 use crate::{
@@ -170,8 +170,8 @@ fn answer_text(answer: &Answer) -> String {
     let verdict = match (answer.valid, answer.consistent, &answer.refusal) {
         (true, ..) => "VALID".to_owned(),
         (false, true, None) => "CONSISTENT, NOT VALID: no head was given to trust".to_owned(),
-        (false, true, Some(refusal)) => format!("CONSISTENT, NOT VALID: {refusal}"),
-        (false, false, Some(refusal)) => format!("REFUSED: {refusal}"),
+        (false, true, Some(refusal)) => format!("CONSISTENT, NOT VALID: {}", one_line(refusal)),
+        (false, false, Some(refusal)) => format!("REFUSED: {}", one_line(refusal)),
         (false, false, None) => "REFUSED".to_owned(),
     };
     let head = match (&answer.root, answer.size) {
@@ -179,7 +179,8 @@ fn answer_text(answer: &Answer) -> String {
         _ => String::new(),
     };
     let owner = answer.owner.as_ref().map_or_else(String::new, |owner| format!("\nowner    {owner}"));
-    let asked = answer.asked.as_ref().map_or_else(String::new, |url| format!("\nby       the word of the node {url}"));
+    let asked = answer.asked.as_ref().map(|url| printable(url.as_bytes()));
+    let asked = asked.map_or_else(String::new, |url| format!("\nby       the word of the node {url}"));
     let since = answer.anchored_at.map_or_else(String::new, |number| format!("\nsince    block {number} of the chain"));
     format!("{verdict}\nchecked  {}{head}{since}{owner}{asked}", checked.join(", "))
 }

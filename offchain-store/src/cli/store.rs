@@ -4,7 +4,7 @@ use super::{
     args::{Get, Global, Init, Ls, Put},
     failure::Failure,
     open,
-    output::{Output, count, message, output_failure, printable, printable_path, write_line},
+    output::{Output, count, one_line, output_failure, printable, printable_path, write_line},
     time,
 };
 use crate::{
@@ -39,7 +39,7 @@ pub(super) fn init(global: &Global, out: &Output, args: &Init) -> Result<(), Fai
     let options = InitOptions { name: args.name.clone(), strategy: args.strategy, seed: None };
     let (_, genesis) = StorageEngine::init(&global.repo, &options, config)?;
     let made = Made { genesis: genesis.block_hash().to_string(), repository: global.repo.display().to_string() };
-    out.print(&made, || format!("made a repository in {}\ngenesis {}", made.repository, made.genesis))
+    out.print(&made, || format!("made a repository in {}\ngenesis {}", printable_path(&global.repo), made.genesis))
 }
 
 /// What put says of an item.
@@ -82,7 +82,7 @@ pub(super) fn put(global: &Global, out: &Output, args: Put) -> Result<(), Failur
             }
         }
         PutEvent::Failed { path, error } => {
-            bar.suspend(|| eprintln!("pakit: {}: {}", printable_path(&path), message(&error.to_string())))
+            bar.suspend(|| eprintln!("pakit: {}: {}", printable_path(&path), one_line(&error.to_string())))
         }
     });
     bar.finish_and_clear();
@@ -236,7 +236,7 @@ struct FailedLine {
 /// Names an item that failed on standard error, and with `--json` among the results too.
 fn failed_line(out: &Output, path: &Path, error: &impl std::fmt::Display) -> Result<(), Failure> {
     let error = error.to_string();
-    eprintln!("pakit: {}", message(&error));
+    eprintln!("pakit: {}", one_line(&error));
     let (path, path_bytes) = path_texts(path);
     if out.json { out.print(&FailedLine { path, path_bytes, error }, String::new) } else { Ok(()) }
 }
@@ -287,7 +287,7 @@ fn get_folder(engine: &StorageEngine, out: &Output, block: &DagBlock, args: &Get
             count(folders, "folder"),
             count(symlinks, "symlink"),
             count(bytes, "byte"),
-            target.display(),
+            printable_path(target),
         )
     })?;
     match failed {

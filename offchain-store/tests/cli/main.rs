@@ -8,6 +8,7 @@
 //! | `backups.rs` | backups and restores: answers and complaints |
 //! | `damage.rs` | damaged repositories |
 //! | `irregular.rs` | pipes, links and other things that are no files, where files should be |
+//! | `terminal.rs` | names and texts of others on their way to a terminal |
 //! | `folders.rs` | folders in whole and in part, hostile and damaged ones |
 //! | `batch.rs` | many proof documents at once |
 //! | `interrupted.rs` | checks that are interrupted, killed and gone on with |
@@ -29,6 +30,7 @@ mod help;
 mod interrupted;
 mod irregular;
 mod removal;
+mod terminal;
 
 use serde_json::Value;
 use std::{

@@ -4,7 +4,7 @@ use super::{
     super::{
         args::Verify,
         failure::Failure,
-        output::{Output, count, printable_path},
+        output::{Output, count, one_line, printable_path},
         store::path_texts,
     },
     expected_of, is_accepted,
@@ -86,11 +86,12 @@ fn print(out: &Output, path: &Path, answer: FileAnswer, args: &Verify) -> Result
     };
     out.print(&line, || {
         let path = printable_path(path);
-        let why = line.refusal.as_ref().or(line.error.as_ref());
-        match (line.valid, line.consistent, why) {
-            (true, ..) => format!("VALID       {path}"),
-            (false, true, why) => format!("CONSISTENT  {path}: not valid, {}", why.map_or("", |why| why)),
-            (false, false, why) => format!("REFUSED     {path}: {}", why.map_or("", |why| why)),
+        // An error quotes the path as it is.
+        let why = line.refusal.as_deref().or(line.error.as_deref()).map(one_line).unwrap_or_default();
+        match (line.valid, line.consistent) {
+            (true, _) => format!("VALID       {path}"),
+            (false, true) => format!("CONSISTENT  {path}: not valid, {why}"),
+            (false, false) => format!("REFUSED     {path}: {why}"),
         }
     })
 }
