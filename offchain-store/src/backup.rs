@@ -7,6 +7,7 @@
 //! | `manifest.rs` | what a backup is of, and what a snapshot consists of |
 //! | `folder.rs` | the folder, its lock, and how files get into it whole or not at all |
 //! | `take.rs`, `stretch.rs`, `absent.rs` | taking a snapshot, the segments that it adds, the payloads that it misses |
+//! | `sequence.rs` | what has to follow what in segments, for whoever reads them |
 //! | `survey.rs` | reading it back, and what a snapshot needs of it |
 //! | `recover.rs` | restoring a repository |
 //! | `retain.rs` | which snapshots are kept |
@@ -19,6 +20,7 @@ mod manifest;
 mod recover;
 mod retain;
 mod segment;
+mod sequence;
 mod stretch;
 mod survey;
 mod take;

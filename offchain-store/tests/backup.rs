@@ -13,6 +13,7 @@ use offchain_store::{
     check::{self, Depth},
     config::Overrides,
     put::PutEvent,
+    removal::ForgetOptions,
     sqlite::{Access, Options},
     walk::Source,
 };
@@ -320,6 +321,36 @@ fn removed_contents_are_there_or_not_as_they_were_at_each_snapshot() {
     let backend = SqliteBackend::open(&restored, Access::Write, &Options::default()).unwrap();
     assert_eq!(is_kept(&backend), [false; 2]);
     backend.commit(WriteBatch::default()).unwrap();
+}
+
+#[test]
+fn a_content_that_was_put_again_after_the_backup_of_its_block_is_restored() {
+    let site = Site::new();
+    let contents = [b"a small one".to_vec(), bytes(4)];
+    let store = |content: &Vec<u8>| site.engine.store(std::io::Cursor::new(content.clone()), None).unwrap().block;
+    let blocks: Vec<_> = contents.iter().map(store).collect();
+    let options = ForgetOptions { why: "a test".into(), ..ForgetOptions::default() };
+    site.engine.removal(|mut removal| removal.forget(&blocks, &options)).unwrap();
+    site.engine.removal(|mut removal| removal.gc("a test", &mut |_, _| ())).unwrap();
+    // More blocks than a restore commits at once.
+    let many = (0..9_000u64).map(|number| Source::Bytes("many".into(), number.to_le_bytes().to_vec())).collect();
+    site.engine.put(many, None, &mut |event| drop::<PutEvent>(event)).unwrap();
+    assert_eq!(site.back_up().absent, 2);
+    for content in &contents {
+        store(content);
+    }
+    assert_eq!(site.back_up().absent, 0);
+    verify(&site.path("backup")).unwrap();
+    let target = site.path("restored");
+    backup::restore(&site.path("backup"), At::Newest, &target, &Options::default(), &mut |_, _| {}).unwrap();
+    let restored = SqliteBackend::open(&target, Access::Read, &Options::default()).unwrap();
+    assert_eq!(head(&restored), site.engine.head().unwrap());
+    assert_sound(&restored);
+    for copy in [&restored as &dyn BulkBackend, &site.restore(At::Newest)] {
+        for content in &contents {
+            assert!(copy.payload(&content_hash(content)).unwrap().unwrap().is_kept);
+        }
+    }
 }
 
 #[test]

@@ -10,20 +10,20 @@ use super::{
     manifest::SnapshotManifest,
     new_instance,
     segment::SegmentReader,
+    sequence::{self, LoggedBlock, Sequence},
     survey::{Checks, Series, Survey, check_presence, read_all, settle},
 };
 use crate::{
     backend::{BackendError, ChunkRef, NewContent, PayloadInfo, StagingId, StoredChunk, WriteBatch},
-    block::DagBlock,
     bulk::{BulkBackend, NoteKind},
     log::{LogAppender, LogReader},
     pack,
     plain_file::open_lock,
-    record::{BlockEntry, Decoder, Kind, ListPart, RecordError, chunks},
+    record::{Decoder, Kind, ListPart, RecordError},
     sqlite::{Options, SqliteBackend, repair::learn_marks},
 };
 use crossbeam_channel::{Sender, bounded};
-use pakit_primitives::{Head, MetadataHash};
+use pakit_primitives::Head;
 use std::{
     fs::{self, File, TryLockError},
     io,
@@ -35,8 +35,8 @@ use std::{
 
 /// Bytes of chunks in one batch, of which one is committed while the next is read.
 const BATCH_BYTES: usize = 16 << 20;
-/// Chunks or blocks in one batch.
-const BATCH_ROWS: usize = 8_192;
+/// Chunks or blocks in one batch. Tests see what happens at the boundaries.
+const BATCH_ROWS: usize = if cfg!(test) { 3 } else { 8_192 };
 /// Named by the process that restores, and held locked by it.
 const LOCK: &str = "restoring.lock";
 /// Files that a restore that was killed may have left.
@@ -178,8 +178,9 @@ impl Source {
                 batch: WriteBatch::default(),
                 batch_bytes: 0,
                 batches,
+                sequence: Sequence::default(),
                 open_list: None,
-                maps: Vec::new(),
+                lists_begun: 0,
                 anchored: 0,
             };
             let read = self.read(recovery, progress);
@@ -215,6 +216,7 @@ impl Source {
             }
             series.ended(reader.finish()?);
         }
+        recovery.give_up_list();
         recovery.commit()?;
         Ok((recovery.log.head(), recovery.anchored))
     }
@@ -222,7 +224,7 @@ impl Source {
 
 /// A list whose parts are coming.
 struct OpenList {
-    number: u64,
+    staging: StagingId,
     offset: u64,
     stored_size: u64,
     is_staged: bool,
@@ -237,9 +239,10 @@ struct Recovery<'a> {
     batch_bytes: usize,
     /// To the thread that commits.
     batches: Sender<WriteBatch>,
+    sequence: Sequence,
     open_list: Option<OpenList>,
-    /// Maps whose block comes next.
-    maps: Vec<(MetadataHash, Vec<u8>)>,
+    /// A name for each: the same list may begin anew.
+    lists_begun: u64,
     /// The largest log that the bindings have seen on a chain.
     anchored: u64,
 }
@@ -249,17 +252,13 @@ impl Recovery<'_> {
         match kind {
             Kind::Chunks => self.chunks(body, reader),
             Kind::List => {
-                let part = ListPart::decode(body).map_err(|source| reader.damaged(source))?;
+                let part = self.sequence.list(body).map_err(|source| reader.damaged(source))?;
                 self.list(part)
             }
             Kind::Blocks => self.blocks(body, reader),
             Kind::Settings => {
-                let mut from = Decoder::new(body);
-                while !from.is_empty() {
-                    let (key, value) = from.setting().map_err(|source| reader.damaged(source))?;
-                    self.backend.set_setting(key, value)?;
-                }
-                Ok(())
+                let set = |key: &str, value: &[u8]| self.backend.set_setting(key, value).map_err(Wrong::from);
+                sequence::settings(body, set).map_err(|wrong| wrong.in_file(reader))
             }
             Kind::Notes => self.notes(body, reader),
             Kind::Marks | Kind::Absent => Ok(()),
@@ -272,7 +271,7 @@ impl Recovery<'_> {
             survey.parts.contains(number) || (survey.contents.contains(number) && !survey.absent.contains(number))
         };
         let (batch, batch_bytes) = (&mut self.batch, &mut self.batch_bytes);
-        let read = chunks::<RecordError>(body, |entry| {
+        let read = sequence::chunks::<RecordError>(body, |entry| {
             if is_needed(entry.number) {
                 *batch_bytes += entry.bytes.len();
                 batch.chunks.push(StoredChunk {
@@ -295,14 +294,14 @@ impl Recovery<'_> {
         if !self.survey.contents.contains(part.number) || self.survey.absent.contains(part.number) {
             return Ok(());
         }
-        let mut list = match self.open_list.take() {
-            Some(open) if !part.is_first && open.number == part.number => open,
-            left => {
-                // The rest of it never came.
-                self.batch.abandoned.extend(left.filter(|open| open.is_staged).map(|open| StagingId(open.number)));
-                OpenList { number: part.number, offset: 0, stored_size: 0, is_staged: false }
-            }
-        };
+        if part.is_first {
+            self.give_up_list();
+        }
+        let begun = &mut self.lists_begun;
+        let mut list = self.open_list.take().unwrap_or_else(|| {
+            *begun += 1;
+            OpenList { staging: StagingId(*begun), offset: 0, stored_size: 0, is_staged: false }
+        });
         let mut refs = Vec::with_capacity(part.chunks.len());
         for chunk in &part.chunks {
             refs.push(ChunkRef {
@@ -314,7 +313,7 @@ impl Recovery<'_> {
             list.stored_size += *self.survey.repeated.get(&chunk.number).unwrap_or(&chunk.stored_size);
         }
         if !part.is_last {
-            self.batch.staged.push((StagingId(part.number), refs));
+            self.batch.staged.push((list.staging, refs));
             list.is_staged = true;
             self.open_list = Some(list);
             return self.commit();
@@ -325,7 +324,7 @@ impl Recovery<'_> {
             compression: part.compression,
             is_kept: true,
         };
-        let staged = list.is_staged.then_some(StagingId(part.number));
+        let staged = list.is_staged.then_some(list.staging);
         self.batch.contents.push(NewContent { content_hash: part.content_hash, info, staged, chunks: refs });
         if self.batch.contents.len() >= BATCH_ROWS {
             self.commit()?;
@@ -333,38 +332,37 @@ impl Recovery<'_> {
         Ok(())
     }
 
+    /// The rest of a list never came.
+    fn give_up_list(&mut self) {
+        let left = self.open_list.take().filter(|open| open.is_staged);
+        self.batch.abandoned.extend(left.map(|open| open.staging));
+    }
+
     fn blocks(&mut self, body: &[u8], reader: &SegmentReader) -> Result<(), RestoreBackupError> {
-        let mut from = Decoder::new(body);
-        while !from.is_empty() {
-            let entry = from.block_entry().map_err(|source| reader.damaged(source))?;
-            match entry {
-                // One stands before its block. More would be kept for nobody.
-                BlockEntry::Metadata(..) if !self.maps.is_empty() => {
-                    return Err(reader.damaged(RecordError::Malformed).into());
-                }
-                BlockEntry::Metadata(hash, map) => self.maps.push((hash, map.to_vec())),
-                BlockEntry::Block(payload, header) | BlockEntry::Audit(payload, header) => {
-                    let block = DagBlock::from_header_bytes(header);
-                    let block = block.map_err(|_| reader.damaged(RecordError::Malformed))?;
-                    let maps = std::mem::take(&mut self.maps);
-                    if block.leaf_index() >= self.size {
-                        continue;
-                    }
-                    self.batch.metadata.extend(maps);
-                    if self.survey.absent.contains(payload) {
-                        let header = block.header();
-                        self.batch.absent.push((header.content_hash, header.original_size));
-                    }
-                    self.log.append(&block, &mut self.batch.log_nodes)?;
-                    if matches!(entry, BlockEntry::Audit(..)) {
-                        self.batch.audits.push(block.leaf_index());
-                    }
-                    self.batch.blocks.push(block);
-                    if self.batch.blocks.len() >= BATCH_ROWS {
-                        self.commit()?;
-                    }
-                }
-            }
+        let mut sequence = std::mem::take(&mut self.sequence);
+        let read = sequence.blocks(body, |logged| self.block(logged).map_err(Wrong::Restore));
+        self.sequence = sequence;
+        read.map_err(|wrong| wrong.in_file(reader))
+    }
+
+    fn block(&mut self, logged: LoggedBlock<'_>) -> Result<(), RestoreBackupError> {
+        let LoggedBlock { block, payload, is_audit, map } = logged;
+        if block.leaf_index() >= self.size {
+            return Ok(());
+        }
+        self.batch.metadata.extend(map.map(|(hash, map)| (hash, map.to_vec())));
+        // One that was removed and put again comes behind its block, and then takes the place of what is missing.
+        if self.survey.absent.contains(payload) || self.survey.late.contains(payload) {
+            let header = block.header();
+            self.batch.absent.push((header.content_hash, header.original_size));
+        }
+        self.log.append(&block, &mut self.batch.log_nodes)?;
+        if is_audit {
+            self.batch.audits.push(block.leaf_index());
+        }
+        self.batch.blocks.push(block);
+        if self.batch.blocks.len() >= BATCH_ROWS {
+            self.commit()?;
         }
         Ok(())
     }
@@ -393,6 +391,33 @@ impl Recovery<'_> {
             true => Ok(()),
             // A batch before it was refused, and that is told.
             false => Err(BackendError::BatchMisfit("the one before it was not committed").into()),
+        }
+    }
+}
+
+/// What is wrong with a record, which does not know its file, or why it was not restored.
+enum Wrong {
+    Record(RecordError),
+    Restore(RestoreBackupError),
+}
+
+impl From<RecordError> for Wrong {
+    fn from(error: RecordError) -> Self {
+        Self::Record(error)
+    }
+}
+
+impl From<BackendError> for Wrong {
+    fn from(error: BackendError) -> Self {
+        Self::Restore(error.into())
+    }
+}
+
+impl Wrong {
+    fn in_file(self, reader: &SegmentReader) -> RestoreBackupError {
+        match self {
+            Self::Record(source) => reader.damaged(source).into(),
+            Self::Restore(error) => error,
         }
     }
 }

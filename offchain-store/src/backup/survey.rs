@@ -6,17 +6,17 @@ use super::{
     folder::{Folder, file_error},
     manifest::SnapshotManifest,
     segment::{SegmentReader, stated_digest},
+    sequence::{self, Sequence},
 };
 use crate::{
     backend::BackendError,
-    block::DagBlock,
     compress,
     dictionary::{self, Shelf},
     plain_file,
-    record::{BlockEntry, Decoder, Kind, ListPart, RecordError, chunks},
+    record::{Decoder, Kind, ListPart, RecordError},
     sqlite::scratch::Scratch,
 };
-use pakit_primitives::{ContentHash, Head, SoftwareHasher, hasher::Digest, log::Accumulator};
+use pakit_primitives::{ContentHash, Head, Header, MetadataHash, SoftwareHasher, hasher::Digest, log::Accumulator};
 use roaring::RoaringTreemap;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -106,6 +106,10 @@ pub(super) struct Survey {
     pub(super) parts: RoaringTreemap,
     /// Payloads that blocks name and that were absent.
     pub(super) absent: RoaringTreemap,
+    /// Payloads that a block names before they stand in the series: they had been removed, and were put again.
+    pub(super) late: RoaringTreemap,
+    /// Lists that name a chunk before it stands in the series.
+    early: RoaringTreemap,
 }
 
 /// Reads all segments of a snapshot and checks them: that they are whole, follow each other and give the snapshot's root. What
@@ -117,7 +121,13 @@ pub(super) fn read_all(
     checks: &Checks<'_>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Survey, FolderError> {
-    let mut walk = Walk { size, survey: Survey::default(), log: Accumulator::default(), open_list: None };
+    let mut walk = Walk {
+        size,
+        survey: Survey::default(),
+        log: Accumulator::default(),
+        sequence: Sequence::default(),
+        settings: nothing(),
+    };
     let mut series = Series::of(folder, manifest);
     let mut bytes = 0;
     while let Some(mut reader) = series.open_next()? {
@@ -131,9 +141,15 @@ pub(super) fn read_all(
         let digest = reader.finish()?;
         let head = walk.log.head();
         let ends = checks.ends.iter().filter(|end| end.last_segment == number);
+        for end in ends.clone() {
+            check_held(folder, end, &walk.survey, &absent_of(folder, end)?)?;
+        }
         for end in ends.chain((manifest.last_segment == number).then_some(manifest)) {
             if end.digest != digest || end.bytes != bytes {
                 return Err(FolderError::misfit(&path, "it is not the segment that the snapshot names"));
+            }
+            if end.settings != walk.settings && end.settings != nothing() {
+                return Err(FolderError::misfit(&path, "the settings up to it are not those that the snapshot names"));
             }
             if head != Some(Head { size: end.size, root: end.root() }) {
                 return Err(FolderError::misfit(
@@ -145,6 +161,11 @@ pub(super) fn read_all(
         series.ended(digest);
     }
     Ok(walk.survey)
+}
+
+/// The digest of settings where there are none.
+fn nothing() -> Digest {
+    *blake3::hash(&[]).as_bytes()
 }
 
 /// What is checked beyond the files' own checksums.
@@ -163,7 +184,7 @@ pub(super) struct Checks<'a> {
 struct Names(Scratch);
 
 /// A number that stands for two contents.
-const TWO_CONTENTS: &str = "it names a payload by the number of another content";
+const TWO_CONTENTS: &str = "it names a payload by the number of another content, or with another size";
 
 impl Names {
     fn new() -> Result<Self, FolderError> {
@@ -177,18 +198,61 @@ impl Names {
         }
     }
 
-    fn hold(&self, path: &Path, number: u64, hash: &ContentHash) -> Result<(), FolderError> {
-        self.note(path, self.0.hold_payload(number, hash))
+    /// Of a chunk that is held twice, the stored bytes of the first copy count.
+    fn hold(
+        &self,
+        path: &Path,
+        number: u64,
+        hash: &ContentHash,
+        original_size: u64,
+        stored_size: u64,
+    ) -> Result<(), FolderError> {
+        self.note(path, self.0.hold_payload(number, hash, original_size, stored_size))
     }
 
-    fn name(&self, path: &Path, number: u64, hash: &ContentHash) -> Result<(), FolderError> {
-        self.note(path, self.0.name_payload(number, hash))
+    fn name(&self, path: &Path, number: u64, hash: &ContentHash, original_size: u64) -> Result<(), FolderError> {
+        self.note(path, self.0.name_payload(number, hash, original_size))
     }
 
-    fn compare(&self, path: &Path) -> Result<(), FolderError> {
-        self.note(path, self.0.names_fit())
+    /// A list says how many stored bytes a chunk has.
+    fn name_stored(&self, number: u64, stored_size: u64) -> Result<(), FolderError> {
+        self.0.name_stored(number, stored_size).map_err(FolderError::Notes)
+    }
+
+    /// The metadata that a block names has to stand before it, or before an earlier one, and to be what its hash says.
+    fn metadata(&self, path: &Path, header: &Header, map: Option<&(MetadataHash, &[u8])>) -> Result<(), FolderError> {
+        if let Some((hash, bytes)) = map {
+            if blake3::hash(bytes).as_bytes() != hash.as_bytes() {
+                return Err(FolderError::misfit(path, "a block's metadata does not have its hash"));
+            }
+            self.0.hold_map(hash).map_err(FolderError::Notes)?;
+        } else if header.metadata_hash.is_some()
+            && !self.0.holds_map(&header.metadata_hash).map_err(FolderError::Notes)?
+        {
+            return Err(FolderError::misfit(path, "a block names metadata that does not stand before it"));
+        }
+        Ok(())
+    }
+
+    /// What is known only in the end. Chunks in `repeated` were copied more than once, and lists may name the size of any copy.
+    fn compare(&self, path: &Path, repeated: &BTreeMap<u64, u64>) -> Result<(), FolderError> {
+        self.note(path, self.0.names_fit())?;
+        let mut after = None;
+        loop {
+            let page = self.0.stored_misfits(after, MISFITS_PAGE).map_err(FolderError::Notes)?;
+            if page.iter().any(|number| !repeated.contains_key(number)) {
+                return Err(FolderError::misfit(path, "a list gives a chunk another stored size"));
+            }
+            match page.last() {
+                Some(last) => after = Some(*last),
+                None => return Ok(()),
+            }
+        }
     }
 }
+
+/// Chunks with two stored sizes that are looked at at once.
+const MISFITS_PAGE: usize = 1_024;
 
 /// What chunks of a series were compressed against. It stands among the settings, behind the chunks.
 #[derive(Default, Debug)]
@@ -207,17 +271,44 @@ impl Dictionaries {
         let mut series = Series::of(folder, manifest);
         while let Some(mut reader) = series.open_again()? {
             while let Some(body) = reader.next_of(Kind::Settings)? {
-                let mut from = Decoder::new(&body);
-                while !from.is_empty() {
-                    let (key, value) = from.setting().map_err(|source| reader.damaged(source))?;
+                let read = sequence::settings::<RecordError>(&body, |key, value| {
                     let is_one = key.starts_with(dictionary::SETTINGS) && value.len() <= DICTIONARY_BYTES_MAX;
                     if is_one && settings.len() < DICTIONARIES_MAX {
                         settings.insert(key.to_owned(), value.to_vec());
                     }
-                }
+                    Ok(())
+                });
+                read.map_err(|source| reader.damaged(source))?;
             }
         }
         Ok(Self { settings, shelf: Shelf::default() })
+    }
+}
+
+/// What is wrong with a record, or with what it says. The former does not know its file yet.
+enum Wrong {
+    Record(RecordError),
+    Folder(FolderError),
+}
+
+impl From<RecordError> for Wrong {
+    fn from(error: RecordError) -> Self {
+        Self::Record(error)
+    }
+}
+
+impl From<FolderError> for Wrong {
+    fn from(error: FolderError) -> Self {
+        Self::Folder(error)
+    }
+}
+
+impl Wrong {
+    fn in_file(self, reader: &SegmentReader) -> FolderError {
+        match self {
+            Self::Record(source) => reader.damaged(source),
+            Self::Folder(error) => error,
+        }
     }
 }
 
@@ -225,8 +316,9 @@ struct Walk {
     size: u64,
     survey: Survey,
     log: Accumulator<SoftwareHasher>,
-    /// The list that the last part left open, and the bytes of its parts.
-    open_list: Option<(u64, u64)>,
+    sequence: Sequence,
+    /// Digest of the last settings.
+    settings: Digest,
 }
 
 impl Walk {
@@ -240,23 +332,14 @@ impl Walk {
         let damaged = |source| reader.damaged(source);
         match kind {
             Kind::Chunks => self.chunks(body, reader, checks),
-            Kind::List => {
-                let part = ListPart::decode(body).map_err(damaged)?;
-                if let Some(names) = &checks.names {
-                    names.hold(reader.path(), part.number, &part.content_hash)?;
-                    for chunk in &part.chunks {
-                        names.name(reader.path(), chunk.number, &chunk.chunk_hash)?;
-                    }
-                }
-                self.list(&part).map_err(damaged)
-            }
+            Kind::List => self.list(body, reader, checks),
             Kind::Blocks => self.blocks(body, reader, checks),
             Kind::Settings => {
-                let mut from = Decoder::new(body);
-                while !from.is_empty() {
-                    from.setting().map_err(damaged)?;
+                // An empty one says nothing.
+                if !body.is_empty() {
+                    self.settings = *blake3::hash(body).as_bytes();
                 }
-                Ok(())
+                sequence::settings(body, |_, _| Ok(())).map_err(damaged)
             }
             Kind::Notes => {
                 let mut from = Decoder::new(body);
@@ -271,91 +354,71 @@ impl Walk {
     }
 
     fn chunks(&mut self, body: &[u8], reader: &SegmentReader, checks: &Checks<'_>) -> Result<(), FolderError> {
-        // Errors of records get the file's name here, those of chunks have it.
-        enum Wrong {
-            Record(RecordError),
-            Chunk(ContentHash),
-            Folder(FolderError),
-        }
-        impl From<RecordError> for Wrong {
-            fn from(error: RecordError) -> Self {
-                Self::Record(error)
-            }
-        }
-        let read = chunks(body, |entry| {
+        let read = sequence::chunks(body, |entry| {
             if let Some(Dictionaries { settings, shelf }) = &checks.dictionaries {
                 let dictionary = |number| shelf.get(number, |key| Ok(settings.get(key).cloned()));
                 let plain = compress::decompress(entry.compression, entry.bytes, entry.original_size, dictionary);
                 let is_right = plain.is_ok_and(|plain| blake3::hash(&plain).as_bytes() == entry.chunk_hash.as_bytes());
                 if !is_right {
-                    return Err(Wrong::Chunk(entry.chunk_hash));
+                    let chunk = FolderError::Chunk { path: reader.path().to_owned(), chunk_hash: entry.chunk_hash };
+                    return Err(Wrong::Folder(chunk));
                 }
             }
             if let Some(names) = &checks.names {
-                names.hold(reader.path(), entry.number, &entry.chunk_hash).map_err(Wrong::Folder)?;
+                let (original_size, stored_size) = (entry.original_size.into(), entry.bytes.len() as u64);
+                names.hold(reader.path(), entry.number, &entry.chunk_hash, original_size, stored_size)?;
             }
             if !self.survey.chunks.insert(entry.number) {
                 self.survey.repeated.entry(entry.number).or_insert(u64::MAX);
             }
             Ok(())
         });
-        read.map_err(|wrong| match wrong {
-            Wrong::Record(source) => reader.damaged(source),
-            Wrong::Folder(error) => error,
-            Wrong::Chunk(chunk_hash) => FolderError::Chunk { path: reader.path().to_owned(), chunk_hash },
-        })
+        read.map_err(|wrong| wrong.in_file(reader))
     }
 
-    fn list(&mut self, part: &ListPart) -> Result<(), RecordError> {
-        let before = match self.open_list.take() {
-            _ if part.is_first => 0,
-            Some((number, bytes)) if number == part.number => bytes,
-            _ => return Err(RecordError::Malformed),
-        };
-        let bytes = part.chunks.iter().try_fold(before, |sum: u64, chunk| sum.checked_add(chunk.original_size.into()));
-        let bytes = bytes.filter(|bytes| *bytes <= part.original_size).ok_or(RecordError::Malformed)?;
-        if part.is_last != (bytes == part.original_size) {
-            return Err(RecordError::Malformed);
+    fn list(&mut self, body: &[u8], reader: &SegmentReader, checks: &Checks<'_>) -> Result<(), FolderError> {
+        let part = self.sequence.list(body).map_err(|source| reader.damaged(source))?;
+        if let Some(names) = &checks.names {
+            names.hold(reader.path(), part.number, &part.content_hash, part.original_size, 0)?;
+            for chunk in &part.chunks {
+                names.name(reader.path(), chunk.number, &chunk.chunk_hash, chunk.original_size.into())?;
+                names.name_stored(chunk.number, chunk.stored_size)?;
+            }
+        }
+        if part.chunks.iter().any(|chunk| !self.survey.chunks.contains(chunk.number)) {
+            self.survey.early.insert(part.number);
         }
         if part.is_last {
             self.survey.lists.insert(part.number);
-        } else {
-            self.open_list = Some((part.number, bytes));
         }
         Ok(())
     }
 
     fn blocks(&mut self, body: &[u8], reader: &SegmentReader, checks: &Checks<'_>) -> Result<(), FolderError> {
-        let malformed = || reader.damaged(RecordError::Malformed);
-        let mut from = Decoder::new(body);
-        while !from.is_empty() {
-            match from.block_entry().map_err(|source| reader.damaged(source))? {
-                BlockEntry::Metadata(..) => {}
-                BlockEntry::Block(payload, header) | BlockEntry::Audit(payload, header) => {
-                    let block = DagBlock::from_header_bytes(header).map_err(|_| malformed())?;
-                    if block.leaf_index() != self.log.size() {
-                        return Err(malformed());
-                    }
-                    if let Some(names) = &checks.names {
-                        names.name(reader.path(), payload, &block.header().content_hash)?;
-                    }
-                    if block.leaf_index() < self.size {
-                        self.survey.contents.insert(payload);
-                    }
-                    self.log.append(&block.block_hash(), |_, _, _| {});
+        let Self { size, survey, log, sequence, .. } = self;
+        let read = sequence.blocks::<Wrong>(body, |logged| {
+            let (header, payload) = (logged.block.header(), logged.payload);
+            if let Some(names) = &checks.names {
+                names.name(reader.path(), payload, &header.content_hash, header.original_size)?;
+                names.metadata(reader.path(), header, logged.map.as_ref())?;
+            }
+            if header.leaf_index < *size {
+                survey.contents.insert(payload);
+                if !survey.chunks.contains(payload) && !survey.lists.contains(payload) {
+                    survey.late.insert(payload);
                 }
             }
-        }
-        Ok(())
+            log.append(&logged.block.block_hash(), |_, _, _| {});
+            Ok(())
+        });
+        read.map_err(|wrong| wrong.in_file(reader))
     }
 }
 
 /// Finds, in a series that was read, which chunks the needed lists name, and whether everything is there that is needed.
 pub(super) fn settle(folder: &Folder, manifest: &SnapshotManifest, survey: &mut Survey) -> Result<(), FolderError> {
-    let mut absent = RoaringTreemap::new();
-    read_absent(folder, manifest, &mut |number| {
-        absent.insert(number);
-    })?;
+    let absent = absent_of(folder, manifest)?;
+    check_held(folder, manifest, survey, &absent)?;
     survey.absent = &survey.contents & &absent;
     let mut series = Series::of(folder, manifest);
     while let Some(mut reader) = series.open_again()? {
@@ -368,16 +431,38 @@ pub(super) fn settle(folder: &Folder, manifest: &SnapshotManifest, survey: &mut 
     }
     // A content that was removed is needed all the same where it is a chunk of another that was not.
     survey.absent -= &survey.parts;
-    let held = &survey.chunks | &survey.lists;
-    let is_whole = (&survey.contents - &survey.absent).is_subset(&held) && survey.parts.is_subset(&survey.chunks);
-    if survey.repeated.is_empty() && is_whole {
+    if survey.repeated.is_empty() {
         return Ok(());
     }
-    if !is_whole {
-        let path = folder.snapshot(manifest.number);
-        return Err(FolderError::misfit(&path, "blocks name payloads that the backup does not hold"));
-    }
     first_copies(folder, manifest, &mut survey.repeated)
+}
+
+/// Numbers of the payloads that were absent from a snapshot.
+fn absent_of(folder: &Folder, manifest: &SnapshotManifest) -> Result<RoaringTreemap, FolderError> {
+    let mut absent = RoaringTreemap::new();
+    read_absent(folder, manifest, &mut |number| {
+        absent.insert(number);
+    })?;
+    Ok(absent)
+}
+
+/// Whether everything stands in a series, as far as it was read, that a snapshot needs which ends there. Of a list that stands behind all
+/// chunks that it names, these are there too.
+fn check_held(
+    folder: &Folder,
+    manifest: &SnapshotManifest,
+    survey: &Survey,
+    absent: &RoaringTreemap,
+) -> Result<(), FolderError> {
+    let misfit = |what| Err(FolderError::misfit(&folder.snapshot(manifest.number), what));
+    let needed = &survey.contents - absent;
+    if !needed.is_subset(&(&survey.chunks | &survey.lists)) {
+        return misfit("blocks name payloads that the backup does not hold");
+    }
+    if !needed.is_disjoint(&survey.early) {
+        return misfit("a list stands before a chunk that it names");
+    }
+    Ok(())
 }
 
 /// Stored bytes of the first copy of each chunk that was copied more than once.
@@ -389,7 +474,7 @@ fn first_copies(
     let mut series = Series::of(folder, manifest);
     while let Some(mut reader) = series.open_again()? {
         while let Some(body) = reader.next_of(Kind::Chunks)? {
-            let read = chunks::<RecordError>(&body, |entry| {
+            let read = sequence::chunks::<RecordError>(&body, |entry| {
                 if let Some(stored) = repeated.get_mut(&entry.number).filter(|stored| **stored == u64::MAX) {
                     *stored = entry.bytes.len() as u64;
                 }
@@ -440,10 +525,7 @@ pub fn verify(dir: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified
         })?;
         settle(&folder, &newest, &mut survey)?;
         if let Some(names) = &checks.names {
-            names.compare(&folder.snapshot(newest.number))?;
-        }
-        for manifest in &manifests {
-            read_absent(&folder, manifest, &mut |_| {})?;
+            names.compare(&folder.snapshot(newest.number), &survey.repeated)?;
         }
         verified.segments += newest.last_segment - newest.first_segment + 1;
         verified.chunks += survey.chunks.len();

@@ -15,7 +15,7 @@ use crate::{
         marks::Pin,
     },
 };
-use pakit_primitives::{ContentHash, hasher::Digest};
+use pakit_primitives::{ContentHash, MetadataHash, hasher::Digest};
 use rusqlite::{Connection, OptionalExtension, Row};
 use std::path::Path;
 
@@ -46,8 +46,11 @@ CREATE TABLE told_pins (leaf_index INTEGER PRIMARY KEY, until_ms INTEGER, audit 
 CREATE TABLE chosen (leaf_index INTEGER PRIMARY KEY) STRICT;
 CREATE TABLE pinned (hash BLOB PRIMARY KEY, leaf_index INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE noted_leaves (leaf_index INTEGER PRIMARY KEY) STRICT;
-CREATE TABLE held_payloads (number INTEGER PRIMARY KEY, hash BLOB NOT NULL) STRICT;
-CREATE TABLE named_payloads (number INTEGER PRIMARY KEY, hash BLOB NOT NULL) STRICT;
+CREATE TABLE held_payloads (number INTEGER PRIMARY KEY, hash BLOB NOT NULL, bytes INTEGER NOT NULL, stored INTEGER NOT NULL)
+    STRICT;
+CREATE TABLE named_payloads (number INTEGER PRIMARY KEY, hash BLOB NOT NULL, bytes INTEGER NOT NULL) STRICT;
+CREATE TABLE named_stored (number INTEGER, bytes INTEGER, PRIMARY KEY (number, bytes)) STRICT, WITHOUT ROWID;
+CREATE TABLE held_maps (hash BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
 ";
 
 /// Sets of contents and blocks.
@@ -209,38 +212,64 @@ impl Scratch {
         answer(run())
     }
 
-    /// Notes which content a payload of that number has. Says whether it had no other before.
-    pub(crate) fn hold_payload(&self, number: u64, hash: &ContentHash) -> Answer<bool> {
-        self.note_payload(
-            "INSERT OR IGNORE INTO held_payloads (number, hash) VALUES (?1, ?2)",
-            "SELECT hash FROM held_payloads WHERE number = ?1",
-            number,
-            hash,
-        )
+    /// Notes which content, of how many bytes, a payload of that number has, and how many of them are stored, of which the first note
+    /// stays. Says whether it had no other content before.
+    pub(crate) fn hold_payload(
+        &self,
+        number: u64,
+        hash: &ContentHash,
+        original_size: u64,
+        stored_size: u64,
+    ) -> Answer<bool> {
+        let sql = "INSERT OR IGNORE INTO held_payloads (number, hash, bytes, stored) VALUES (?1, ?2, ?3, ?4)";
+        if self.execute(sql, (int(number), hash.as_bytes(), int(original_size), int(stored_size)))? {
+            return Ok(true);
+        }
+        self.is_noted("SELECT hash, bytes FROM held_payloads WHERE number = ?1", number, hash, original_size)
     }
 
     /// Notes which content a payload of that number is said to have. Says whether nothing said otherwise before.
-    pub(crate) fn name_payload(&self, number: u64, hash: &ContentHash) -> Answer<bool> {
-        self.note_payload(
-            "INSERT OR IGNORE INTO named_payloads (number, hash) VALUES (?1, ?2)",
-            "SELECT hash FROM named_payloads WHERE number = ?1",
-            number,
-            hash,
-        )
-    }
-
-    fn note_payload(&self, insert: &str, select: &str, number: u64, hash: &ContentHash) -> Answer<bool> {
-        if self.execute(insert, (int(number), hash.as_bytes()))? {
+    pub(crate) fn name_payload(&self, number: u64, hash: &ContentHash, original_size: u64) -> Answer<bool> {
+        let sql = "INSERT OR IGNORE INTO named_payloads (number, hash, bytes) VALUES (?1, ?2, ?3)";
+        if self.execute(sql, (int(number), hash.as_bytes(), int(original_size)))? {
             return Ok(true);
         }
-        let noted: Option<Digest> = self.one(select, [int(number)], |row| row.get(0))?;
-        Ok(noted.as_ref() == Some(hash.as_bytes()))
+        self.is_noted("SELECT hash, bytes FROM named_payloads WHERE number = ?1", number, hash, original_size)
+    }
+
+    fn is_noted(&self, select: &str, number: u64, hash: &ContentHash, original_size: u64) -> Answer<bool> {
+        let noted: Option<(Digest, i64)> = self.one(select, [int(number)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(noted == Some((hash.to_bytes(), int(original_size))))
+    }
+
+    /// Notes how many stored bytes a payload of that number is said to have.
+    pub(crate) fn name_stored(&self, number: u64, stored_size: u64) -> Answer<()> {
+        let sql = "INSERT OR IGNORE INTO named_stored (number, bytes) VALUES (?1, ?2)";
+        self.execute(sql, (int(number), int(stored_size))).map(|_| ())
+    }
+
+    /// Numbers of payloads that are said to have another number of stored bytes than they have, ascending.
+    pub(crate) fn stored_misfits(&self, after: Option<u64>, limit_: usize) -> Answer<Vec<u64>> {
+        let sql = "SELECT DISTINCT n.number FROM named_stored n JOIN held_payloads h ON h.number = n.number
+            WHERE n.number > ?1 AND h.stored <> n.bytes ORDER BY n.number LIMIT ?2";
+        self.all(sql, (after.map_or(-1, int), limit(limit_)), |row| uint(row, 0))
+    }
+
+    /// Notes a metadata map.
+    pub(crate) fn hold_map(&self, hash: &MetadataHash) -> Answer<()> {
+        self.execute("INSERT OR IGNORE INTO held_maps (hash) VALUES (?1)", [hash.as_bytes()]).map(|_| ())
+    }
+
+    /// Whether a metadata map was noted.
+    pub(crate) fn holds_map(&self, hash: &MetadataHash) -> Answer<bool> {
+        let sql = "SELECT 1 FROM held_maps WHERE hash = ?1";
+        self.one(sql, [hash.as_bytes()], |_| Ok(())).map(|found| found.is_some())
     }
 
     /// Whether each payload that is named and held has the content that it is said to have.
     pub(crate) fn names_fit(&self) -> Answer<bool> {
         let sql = "SELECT EXISTS (SELECT 1 FROM named_payloads n JOIN held_payloads h ON h.number = n.number
-            WHERE h.hash <> n.hash)";
+            WHERE h.hash <> n.hash OR h.bytes <> n.bytes)";
         let found: Option<bool> = self.one(sql, (), |row| row.get(0))?;
         Ok(found == Some(false))
     }

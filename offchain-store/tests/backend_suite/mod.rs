@@ -914,7 +914,7 @@ pub(crate) fn commit_shape(writer: &mut Writer<'_>, id: u64, shape: &Shape) {
         writer.keep(&bytes);
         let metadata_hash = match metadata {
             0 => MetadataHash::NONE,
-            _ => MetadataHash::new([*metadata; 32]),
+            _ => MetadataHash::new(*blake3::hash(&[*metadata]).as_bytes()),
         };
         if metadata_hash.is_some() {
             writer.batch.metadata.push((metadata_hash, vec![*metadata]));
