@@ -127,10 +127,22 @@ fn dependencies(environment: &Environment) -> Result<Outcome> {
     if !process::is_on_path("cargo-deny") {
         return Ok(Outcome::NotRun("cargo-deny is not installed (cargo install --locked cargo-deny)"));
     }
-    // Advisories change from day to day and need a network: they are not for a recipe that must give the same answer twice.
-    let mut command = environment.cargo(&["deny", "--locked", "check", "bans", "licenses", "sources"]);
-    process::run(&mut command)?;
-    Ok(Outcome::Passed(String::new()))
+    for manifest in WORKSPACES {
+        process::run(&mut deny(environment.cargo(&["deny", "--locked"]), manifest))?;
+    }
+    Ok(Outcome::Passed(format!("{} lock files", WORKSPACES.len())))
+}
+
+/// The manifests that have a lock file beside them: what stands in one of these stands in no other's.
+const WORKSPACES: [&str; 3] = ["Cargo.toml", verifier::GLUE, fuzz::MANIFEST];
+
+/// Asks cargo-deny about the dependencies of a workspace, by the one deny.toml that there is. Paths are whole: it does not take a manifest
+/// without a folder. Advisories change from day to day and need a network: they are not for a recipe that must give the same answer twice.
+fn deny(mut command: Command, manifest: &str) -> Command {
+    command.arg("--manifest-path").arg(process::checkout().join(manifest));
+    command.arg("check").arg("--config").arg(process::checkout().join("deny.toml"));
+    command.args(["bans", "licenses", "sources"]);
+    command
 }
 
 /// Runs tests; an ignored one is a failure, since nobody would ever see it fail.
@@ -303,6 +315,36 @@ mod tests {
         report.run("passes", Command::new("true")).unwrap();
         let failed = report.rows.iter().map(|(_, _, outcome)| matches!(outcome, Outcome::Failed(_)));
         assert_eq!(failed.collect::<Vec<_>>(), [true, false]);
+    }
+
+    /// Folders of the repository below `folder` that have a lock file.
+    fn locked(root: &Path, folder: &Path, found: &mut Vec<String>) {
+        for entry in fs::read_dir(root.join(folder)).unwrap() {
+            let entry = entry.unwrap();
+            let path = folder.join(entry.file_name());
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name == "Cargo.lock" {
+                found.push(folder.join("Cargo.toml").to_str().unwrap().to_owned());
+            } else if entry.file_type().unwrap().is_dir() && name != "target" && !name.starts_with('.') {
+                locked(root, &path, found);
+            }
+        }
+    }
+
+    #[test]
+    fn the_dependencies_of_each_lock_file_are_looked_at() {
+        let mut found = Vec::new();
+        locked(&process::checkout(), Path::new(""), &mut found);
+        let mut known = WORKSPACES.to_vec();
+        found.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(found, known);
+        for manifest in WORKSPACES {
+            let typed = typed(&deny(Command::new("cargo-deny"), manifest));
+            let of = |name: &str| process::checkout().join(name).display().to_string();
+            assert!(typed.contains(&format!("--manifest-path {} check", of(manifest))), "{typed}");
+            assert!(typed.contains(&format!("--config {} bans", of("deny.toml"))), "{typed}");
+        }
     }
 
     #[test]
