@@ -198,6 +198,8 @@ pub struct Committer {
     has_forgotten: bool,
     /// Blocks of this batch whose contents it restores, by leaf index.
     restored: BTreeMap<u64, AuditedBlock>,
+    /// Whether what others left is cleared away.
+    is_cleared: bool,
 }
 
 /// What audit blocks say of a content that was forgotten and put again.
@@ -238,7 +240,17 @@ impl Committer {
             committing: Uncommitted::default(),
             behind: None,
             staging_ids: 0,
+            is_cleared: false,
         })
+    }
+
+    /// Clears away, once, what a writer that died or gave an item up has left and nothing names. Before anybody looks up which chunks are
+    /// there: the first commit would clear it away, and name what was found.
+    pub(crate) fn clear_left_over(&mut self) -> Result<(), CommitError> {
+        while !self.is_cleared {
+            self.is_cleared = !self.backend.clear_unnamed()?;
+        }
+        Ok(())
     }
 
     /// Names who decides what audit blocks tell of; without it, the user at this machine.

@@ -195,6 +195,7 @@ pub fn put(
     excluded: Option<&Path>,
     events: &mut dyn FnMut(PutEvent),
 ) -> Result<PutSummary, PutError> {
+    committer.clear_left_over()?;
     let pack_bytes_max = PACK_BYTES + config.chunk_bytes as usize * 4;
     let in_flight = (IN_FLIGHT_BYTES / pack_bytes_max).clamp(4, 256);
     let (work, to_do) = bounded::<Work>(in_flight);

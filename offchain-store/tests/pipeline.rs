@@ -5,6 +5,7 @@
 use offchain_store::{
     Config, DagBlock, InitOptions, ParentSelectionStrategy, PutItem, StorageEngine,
     cid::DAG_CBOR,
+    config::Overrides,
     engine::Access,
     get::GetError,
     listing::ListingError,
@@ -191,7 +192,7 @@ fn content_cut_otherwise_before_is_found_again_within_larger_content() {
         .store(std::io::Cursor::new(small.clone()), None)
         .unwrap();
     // Under larger chunks, the small content is a chunk of its own; it is stored as several.
-    let flags = offchain_store::config::Overrides { chunk_size: Some("1MiB".into()), ..Default::default() };
+    let flags = Overrides { chunk_size: Some("1MiB".into()), ..Default::default() };
     let engine = StorageEngine::open(&repository, Access::Write, &flags).unwrap();
     let again = engine.store(std::io::Cursor::new(small.clone()), None).unwrap();
     assert!(again.is_deduplicated);
@@ -372,4 +373,33 @@ fn a_batch_made_while_another_is_committed_gets_the_parents_and_the_deduplicatio
         let (engine, _) = StorageEngine::in_memory(&options, config).unwrap();
         assert_eq!(shape(&engine, 250), one_by_one, "{strategy}, batches of {blocks_max}, in memory");
     }
+}
+
+/// Gives its bytes, and then fails.
+struct Ending(std::io::Cursor<Vec<u8>>);
+
+impl std::io::Read for Ending {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        match std::io::Read::read(&mut self.0, into)? {
+            0 => Err(std::io::Error::other("the disk is gone")),
+            read => Ok(read),
+        }
+    }
+}
+
+#[test]
+fn a_content_of_which_an_earlier_put_gave_up_a_part_is_stored_by_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let repository = folder.path().join("repo");
+    let (engine, _) = StorageEngine::init(&repository, &options(), config()).unwrap();
+    // As one chunk, the largest that there is.
+    let content = vec![0; 16 << 10];
+    let failing = Source::Stream("failing".into(), Box::new(Ending(std::io::Cursor::new(vec![0; 40 << 10]))));
+    let summary = engine.put(vec![failing], None, &mut |event| drop::<PutEvent>(event)).unwrap();
+    assert_eq!((summary.items, summary.failed), (0, 1));
+    assert_eq!(engine.backend().totals().unwrap().chunks, 2, "genesis, and what came before it failed");
+    drop(engine);
+    let engine = StorageEngine::open(&repository, Access::Write, &Overrides::default()).unwrap();
+    let stored = engine.store(std::io::Cursor::new(content.clone()), None).unwrap();
+    assert!(*engine.retrieve(&stored.block.block_hash()).unwrap() == *content);
 }
