@@ -199,8 +199,14 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_content_that_takes_longer_to_read_than_anyone_waits_is_answered_for_when_it_is_asked_for_again() {
         let shared = service(Duration::from_millis(2));
-        let challenge = Challenge { size: 2, position: 7_000 };
-        let problem = answer(&shared, challenge).await.unwrap_err();
+        // On a busy machine who asks may come to its turn again only when all is read: then another slice is asked for.
+        let mut challenge = Challenge { size: 2, position: 7_000 };
+        let problem = loop {
+            match answer(&shared, challenge).await {
+                Ok(_) => challenge.position += 1,
+                Err(problem) => break problem,
+            }
+        };
         assert!(String::from_utf8(problem.to_json()).unwrap().contains("too-slow"));
         let begin = Instant::now();
         let bytes = loop {
@@ -211,9 +217,10 @@ mod tests {
                 Err(_) => assert!(begin.elapsed() < Duration::from_secs(60), "it is never answered"),
             }
         };
-        assert_eq!(bytes, challenge::answer(shared.engine.backend(), 2, 7_000).unwrap().encode());
+        assert_eq!(bytes, challenge::answer(shared.engine.backend(), 2, challenge.position).unwrap().encode());
         let known = shared.answers.known();
-        assert_eq!((known.found.len(), known.searches.len()), (1, 0));
+        assert_eq!(known.found.iter().filter(|found| found.challenge == challenge).count(), 1);
+        assert!(known.searches.is_empty());
     }
 
     #[tokio::test(flavor = "multi_thread")]
