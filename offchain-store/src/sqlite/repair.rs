@@ -6,7 +6,7 @@
 //! under its old block. Where only the hash that the row names was damaged, the block's header tells, and the chunk stays.
 //!
 //! Rows are walked and not numbers: a row that stands far beyond all others costs no more than any. What it says of the log's length is
-//! believed as far as something else bears it out ([`length`]). A repair ends with the comparisons of an audit, and names what they find.
+//! believed as far as something else bears it out (`repair/length.rs`). A repair ends with the comparisons of an audit, and names what they find.
 
 mod content;
 mod length;
