@@ -95,6 +95,9 @@ pub(crate) struct End {
     pub(crate) bytes: u64,
 }
 
+/// The greatest number of a pack: a file's name has eight digits.
+pub(crate) const NUMBER_MAX: u32 = 99_999_999;
+
 /// The pack of a number.
 pub(crate) fn path(repository: &Path, pack: u32) -> PathBuf {
     repository.join(FOLDER).join(format!("{pack:08}.pack"))
@@ -310,7 +313,8 @@ impl PackWriter {
     /// A number that nobody gave a pack. Somebody who wrote the table of packs may have used them up; none begins anew.
     fn next_number(&self) -> io::Result<u32> {
         let last = self.next.pack.max(self.taken.unwrap_or(0));
-        last.checked_add(1).ok_or_else(|| io::Error::other("no number is left for another pack"))
+        let next = last.checked_add(1).filter(|number| *number <= NUMBER_MAX);
+        next.ok_or_else(|| io::Error::other("no number is left for another pack"))
     }
 
     fn begin(&mut self, number: u32) -> io::Result<(u32, u64)> {

@@ -140,6 +140,14 @@ pub(super) fn recount(dir: &Path, connection: &mut Connection, mut ends: BTreeMa
     Ok(ends.len() as u64)
 }
 
+/// Forgets the numbers behind all packs that are there or that chunks name, if nothing counts in them: nobody gave those, and a writer goes on
+/// behind the last one. Says how many. For a repair, as [`recount`].
+pub(super) fn forget_unused(dir: &Path, connection: &Connection, last_named: u32) -> Result<u64> {
+    let last_there = pack::list(dir).map_err(PackError::from)?.pop_last().map_or(0, |(number, _)| number);
+    let sql = "DELETE FROM packs WHERE pack > ?1 AND bytes = 0";
+    Ok(connection.execute(sql, [last_there.max(last_named)])? as u64)
+}
+
 /// Where the record ends that holds the byte before `end`.
 fn record_end(dir: &Path, pack: u32, end: u64) -> Option<u64> {
     let bytes = pack::list(dir).ok()?.get(&pack).copied()?;

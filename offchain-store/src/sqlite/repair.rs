@@ -34,10 +34,10 @@ use crate::{
     compress::decompress,
     dictionary::{self, Dictionary},
     pack::{PackReader, Place, Stored},
-    removal::{self, replay},
+    removal::{self, marks::Marks, replay},
 };
 use content::{Content, content_state, correct_list_size};
-use length::Walked;
+use length::{Told, Walked};
 use pakit_primitives::{BlockHash, Compression, ContentHash, hasher::Digest};
 use rusqlite::{Connection, TransactionBehavior, types::ValueRef};
 use serde::{Serialize, Serializer};
@@ -187,11 +187,33 @@ pub(crate) fn learn_marks(backend: &Arc<SqliteBackend>, is_new: bool) -> std::re
     if different == 0 {
         return Ok(0);
     }
+    // What the newest record said leaves no gap where it is lost, and would be taken for undone.
+    if !is_new && is_audit_lost(backend)? {
+        return Ok(0);
+    }
     let told = Scratch::new()?;
     let learned = replay::learn(all.as_ref(), &told, record)?.filter(|_| !is_part_unread.get());
     let Some(retention) = learned else { return Ok(0) };
     backend.write(|txn| super::marks::rewrite(txn, &told, retention))?;
     Ok(different)
+}
+
+/// Whether a block that is listed as one of the audit trail, or its record, is not there.
+fn is_audit_lost(backend: &SqliteBackend) -> std::result::Result<bool, BackendError> {
+    let blocks = backend.totals()?.blocks;
+    let mut audits = removal::Pages::new(|after| backend.audits(after, removal::PAGE));
+    while let Some(leaf_index) = audits.next()?.filter(|leaf_index| *leaf_index < blocks) {
+        let block = match backend.block(leaf_index) {
+            Ok(block) => block,
+            Err(BackendError::Damaged(_)) => None,
+            Err(error) => return Err(error),
+        };
+        let Some(block) = block else { return Ok(true) };
+        if backend.payload(&block.header().content_hash)?.is_none_or(|payload| !payload.is_kept) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn repair_rows(dir: &Path, options: &Options, progress: &mut dyn FnMut(u64, u64)) -> Result<RepairReport> {
@@ -208,6 +230,7 @@ fn repair_rows(dir: &Path, options: &Options, progress: &mut dyn FnMut(u64, u64)
     repairer.dictionaries()?;
     repairer.pack_numbers()?;
     repairer.numbers_in_marks()?;
+    repairer.late_names()?;
     repairer.payload_numbers()?;
     repairer.chunks(dir)?;
     repairer.lists()?;
@@ -239,6 +262,8 @@ struct Repairer<'a> {
     counted: Totals,
     /// Leaf indices of all blocks that are lost.
     lost: BTreeSet<u64>,
+    /// What the sums told before anything was changed.
+    told: Told,
     /// Whether the sums were those of the blocks that there are: then nothing else was ever committed.
     are_sums_of_blocks: bool,
     /// Whether the settings had their checksum before anything was changed.
@@ -273,6 +298,7 @@ impl<'a> Repairer<'a> {
             payloads_end: 0,
             counted: Totals::default(),
             lost: BTreeSet::new(),
+            told: Told::default(),
             are_sums_of_blocks: false,
             are_settings_borne_out,
             metadata_tries: metadata::TRIES_MAX,
@@ -345,10 +371,18 @@ impl<'a> Repairer<'a> {
                 self.step(STEP_ROWS);
             }
         }
+        let last_named = ends.last_key_value().map_or(0, |(number, _)| *number);
         self.report.rows_corrected += packs::recount(dir, self.connection, ends)?;
+        self.report.rows_removed += packs::forget_unused(dir, self.connection, last_named)?;
         self.restore_from_packs(dir, &mut damaged)?;
         let txn = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for (id, hash) in damaged {
+            if has_list(&txn, id)? {
+                // A content of several chunks, whatever its row says: what the list says is looked at with its blocks.
+                self.report.rows_corrected += 1;
+                make_list(&txn, id, &self.materials)?;
+                continue;
+            }
             set_aside(&txn, id, &self.materials)?;
             self.aside.insert(id);
             name(&mut self.report.set_aside, &mut self.report.set_aside_count, ContentHash::new(hash));
@@ -428,7 +462,8 @@ impl<'a> Repairer<'a> {
             set_aside(&txn, payload_id, &self.materials)?;
             txn.commit()?;
         }
-        if matches!(content, Content::Whole) {
+        if matches!(content, Content::Whole | Content::Mended) {
+            self.report.rows_corrected += u64::from(matches!(content, Content::Mended));
             self.report.rows_corrected += correct_list_size(self.connection, leaf_index)?;
         } else {
             name(&mut self.report.contents_lost, &mut self.report.contents_lost_count, block.block_hash());
@@ -476,14 +511,9 @@ impl<'a> Repairer<'a> {
         // A number so far beyond all payloads was never given.
         let told = stored.map_or(0, |(_, next)| next).min(self.payloads_end.saturating_add(1 << 40));
         let payload_next = told.max(self.payloads_end);
-        if let Some((stored, _)) = stored.filter(|_| !self.lost.is_empty()) {
-            // What the lost blocks added is known from here only.
-            self.counted.edges = self.counted.edges.max(stored.edges);
-            self.counted.depth_max = self.counted.depth_max.max(stored.depth_max);
-            self.counted.depth_sum = self.counted.depth_sum.max(stored.depth_sum);
-            self.counted.slices = self.counted.slices.max(stored.slices);
-            self.counted.original_bytes = self.counted.original_bytes.max(stored.original_bytes);
-            self.counted.referenced_bytes = self.counted.referenced_bytes.max(stored.referenced_bytes);
+        if !self.lost.is_empty() {
+            let is_newest_lost = self.blocks_end.checked_sub(1).is_some_and(|newest| self.lost.contains(&newest));
+            self.told.add_lost(&mut self.counted, is_newest_lost);
         }
         // The frontier is counted once the indexes are there.
         self.counted.frontier = stored.map_or(0, |(totals, _)| totals.frontier);
@@ -548,6 +578,22 @@ fn set_aside(txn: &Connection, payload_id: u64, materials: &Materials) -> Result
     let sql = "UPDATE payloads SET kind = 2, compression = 0, stored_size = 0, bytes = NULL WHERE payload_id = ?1";
     txn.execute(sql, [int(payload_id)])?;
     txn.execute("DELETE FROM payload_chunks WHERE payload_id = ?1", [int(payload_id)])?;
+    Ok(())
+}
+
+fn has_list(txn: &Connection, payload_id: u64) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM payload_chunks WHERE payload_id = ?1)";
+    Ok(txn.query_row(sql, [int(payload_id)], |row| row.get(0))?)
+}
+
+/// Lets a payload be its list of chunks again. Bytes in its row are nobody's, and are kept for people.
+fn make_list(txn: &Connection, payload_id: u64, materials: &Materials) -> Result<()> {
+    let sql = "SELECT bytes IS NOT NULL FROM payloads WHERE payload_id = ?1";
+    if txn.query_row(sql, [int(payload_id)], |row| row.get(0))? {
+        set_aside_as(txn, int(payload_id), strays::NO_PAYLOAD, materials)?;
+    }
+    let sql = "UPDATE payloads SET kind = 1, bytes = NULL WHERE payload_id = ?1";
+    txn.execute(sql, [int(payload_id)])?;
     Ok(())
 }
 

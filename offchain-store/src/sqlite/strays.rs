@@ -9,7 +9,7 @@ use super::{
     read::all,
     rows::{int, limit},
 };
-use crate::{backend::StrayRow, plan::node_number};
+use crate::{backend::StrayRow, pack::NUMBER_MAX, plan::node_number};
 use rusqlite::Connection;
 
 /// Numbers of payloads stay below: no store gives as many in its life.
@@ -26,6 +26,8 @@ pub(super) fn find(connection: &Connection, blocks: u64, payload_next: u64, rows
         ("payloads", payloads_out_of_place(connection, payload_next, rows_max)?),
         ("log_tiles", tiles_out_of_place(connection, blocks, rows_max)?),
         ("log_nodes", nodes_out_of_place(connection, blocks, rows_max)?),
+        ("late_names", late_names_out_of_place(connection, rows_max)?),
+        ("packs", packs_out_of_place(connection, rows_max)?),
     ];
     let of_table = |(table, numbers): (_, Vec<i64>)| numbers.into_iter().map(move |number| StrayRow { table, number });
     Ok(ends.into_iter().flat_map(of_table).collect())
@@ -53,6 +55,18 @@ pub(super) fn tiles_out_of_place(connection: &Connection, blocks: u64, rows_max:
     let sql = "SELECT tile FROM log_tiles WHERE tile < ?1
         UNION ALL SELECT tile FROM log_tiles WHERE tile >= ?2 LIMIT ?3";
     ends(connection, sql, 0, blocks >> TILE_LEVEL, rows_max)
+}
+
+/// The sums say up to where they count.
+fn late_names_out_of_place(connection: &Connection, rows_max: usize) -> Result<Vec<i64>> {
+    let sql = "SELECT sequence FROM late_names WHERE sequence < 1 UNION ALL SELECT sequence FROM late_names
+        WHERE sequence > (SELECT late_sequence FROM totals WHERE id = 1) LIMIT ?1";
+    all(connection, sql, [limit(rows_max)], |row| row.get(0))
+}
+
+fn packs_out_of_place(connection: &Connection, rows_max: usize) -> Result<Vec<i64>> {
+    let sql = "SELECT pack FROM packs WHERE pack < ?1 UNION ALL SELECT pack FROM packs WHERE pack >= ?2 LIMIT ?3";
+    ends(connection, sql, 1, u64::from(NUMBER_MAX) + 1, rows_max)
 }
 
 /// By rows: there is one for each 256 blocks, and a number says by itself whose node it is.

@@ -742,7 +742,6 @@ fn a_content_whose_list_or_chunk_has_no_row_any_more_is_restored_when_it_is_put_
         "DELETE FROM payloads WHERE payload_id = 2",
         "DELETE FROM payload_chunks WHERE start_offset > 0",
         "DELETE FROM payload_chunks",
-        "UPDATE payload_chunks SET start_offset = start_offset + 1 WHERE start_offset > 0",
     ] {
         let (folder, backend) = create();
         let mut log = Log::new();
@@ -859,7 +858,6 @@ fn with_a_list() -> (tempfile::TempDir, Log, WriteBatch) {
 fn whatever_a_row_says_wrongly_is_told_and_put_again_it_is_whole() {
     for damage in [
         "UPDATE payload_chunks SET chunk_id = 3 WHERE chunk_id = 4",
-        "UPDATE payloads SET kind = 0 WHERE payload_id = 5",
         "UPDATE payloads SET original_size = original_size + 1 WHERE payload_id = 4",
         "UPDATE payloads SET original_size = 99999999999 WHERE payload_id = 4",
         "UPDATE payload_chunks SET start_offset = -5 WHERE start_offset > 0",
@@ -1059,6 +1057,25 @@ fn marks_that_the_audit_trail_does_not_tell_drop_nothing_and_are_made_anew() {
     assert_eq!(gc().unwrap().dropped, 1);
     let engine = StorageEngine::open(folder.path(), Access::Read, &Default::default()).unwrap();
     assert!(matches!(engine.retrieve(&a.block_hash()), Err(GetError::Forgotten { .. })));
+}
+
+#[test]
+fn a_mark_stays_where_the_newest_record_of_the_audit_trail_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, _) = StorageEngine::init(folder.path(), &InitOptions::default(), Config::default()).unwrap();
+    let block = engine.store(&b"held"[..], None).unwrap().block;
+    engine.removal::<_, DecideError>(|mut removal| removal.pin(&[block], None, "")).unwrap();
+    drop(engine);
+    tamper(
+        &folder,
+        "UPDATE payloads SET bytes = zeroblob(length(bytes))
+            WHERE payload_id = (SELECT payload_id FROM blocks ORDER BY leaf_index DESC LIMIT 1)",
+    );
+    for _ in 0..2 {
+        let report = repaired(&folder);
+        assert!(report.marks_corrected == 0 && !report.is_whole(), "{report:?}");
+        assert_eq!(open(&folder, Access::Read).unwrap().pins(None, 9).unwrap().len(), 1);
+    }
 }
 
 /// Made by the program when version 2 was current: a folder of 295 files, one of them put again with metadata, contents that

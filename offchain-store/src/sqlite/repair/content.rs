@@ -3,6 +3,7 @@
 use super::{Materials, plain_chunk};
 use crate::sqlite::{
     fault::Result,
+    read,
     rows::{int, uint},
 };
 use pakit_primitives::hasher::Digest;
@@ -12,6 +13,8 @@ use rusqlite::{Connection, OptionalExtension};
 pub(super) enum Content {
     /// All of it, or it was removed on purpose.
     Whole,
+    /// All of it, once rows of its list that are none were taken away, or stand where their chunks do.
+    Mended,
     /// A chunk, or all, was set aside: it comes back when its chunks are put again.
     SetAside,
     /// Its list of chunks lacks some, or names such as have no row any more.
@@ -41,7 +44,12 @@ pub(super) fn content_state(
     };
     match kind {
         0 => Ok(Content::Whole),
-        1 => list_state(connection, id, &hash, original_size, materials),
+        1 => match list_state(connection, id, &hash, original_size, materials)? {
+            Content::ListLost { .. } if mend_list(connection, id, &hash, original_size, materials)? => {
+                Ok(Content::Mended)
+            }
+            state => Ok(state),
+        },
         // A list whose row says that it was removed, though nothing of it was.
         _ if has_list && matches!(list_state(connection, id, &hash, original_size, materials)?, Content::Whole) => {
             connection.execute("UPDATE payloads SET kind = 1 WHERE payload_id = ?1", [int(id)])?;
@@ -85,6 +93,66 @@ fn list_state(
         false if is_set_aside => Content::SetAside,
         false => Content::ListLost { payload_id },
     })
+}
+
+/// A row of a list: where its chunk should stand, and which one it is.
+type ListRow = (i64, i64);
+
+/// Tries whether the chunks that a list names are the content, without rows that do not follow the others or in their order wherever they
+/// say that they stand; and makes the list that. The content's hash tells.
+fn mend_list(
+    connection: &Connection,
+    payload_id: u64,
+    hash: &Digest,
+    original_size: u64,
+    materials: &Materials,
+) -> Result<bool> {
+    let sql = "SELECT start_offset, chunk_id FROM payload_chunks WHERE payload_id = ?1 ORDER BY start_offset";
+    let rows: Vec<ListRow> = read::all(connection, sql, [int(payload_id)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    for is_by_offset in [true, false] {
+        let Some(list) = joined(connection, &rows, is_by_offset, hash, original_size, materials)? else { continue };
+        connection.execute_batch("SAVEPOINT mend_list")?;
+        connection.execute("DELETE FROM payload_chunks WHERE payload_id = ?1", [int(payload_id)])?;
+        let sql = "INSERT INTO payload_chunks (payload_id, start_offset, chunk_id) VALUES (?1, ?2, ?3)";
+        for (offset, chunk_id) in list {
+            connection.prepare_cached(sql)?.execute((int(payload_id), offset, chunk_id))?;
+        }
+        connection.execute_batch("RELEASE mend_list")?;
+        return Ok(true);
+    }
+    Ok(false)
+}
+
+/// The rows, each where the one before ends, whose chunks together have the hash.
+fn joined(
+    connection: &Connection,
+    rows: &[ListRow],
+    is_by_offset: bool,
+    hash: &Digest,
+    original_size: u64,
+    materials: &Materials,
+) -> Result<Option<Vec<ListRow>>> {
+    let sql = "SELECT kind, hash, compression, original_size, bytes FROM payloads WHERE payload_id = ?1 AND kind = 0";
+    let (mut hasher, mut end, mut list) = (blake3::Hasher::new(), 0, Vec::new());
+    for (offset, chunk_id) in rows.iter().copied() {
+        if end == original_size || (is_by_offset && offset != int(end)) {
+            continue;
+        }
+        let mut select = connection.prepare_cached(sql)?;
+        let plain =
+            select.query_row([chunk_id], |row| Ok(plain_chunk(row, materials))).optional()?.transpose()?.flatten();
+        let Some(plain) = plain else {
+            // What is no chunk may be no row of the list either.
+            continue;
+        };
+        list.push((int(end), chunk_id));
+        end = end.saturating_add(plain.len() as u64);
+        hasher.update(&plain);
+        if end > original_size {
+            return Ok(None);
+        }
+    }
+    Ok((end == original_size && hasher.finalize().as_bytes() == hash).then_some(list))
 }
 
 /// Stored bytes of a list are those of its chunks, which were looked at before. Says how many rows said otherwise.

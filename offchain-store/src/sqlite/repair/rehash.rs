@@ -100,7 +100,7 @@ impl Repairer<'_> {
     fn name_lost_content(&mut self, leaf_index: u64) -> Result<()> {
         let Some(block) = read::block(self.connection, leaf_index)? else { return Ok(()) };
         let content = content_state(self.connection, leaf_index, block.header().original_size, &self.materials)?;
-        if !matches!(content, Content::Whole) {
+        if !matches!(content, Content::Whole | Content::Mended) {
             name(&mut self.report.contents_lost, &mut self.report.contents_lost_count, block.block_hash());
         }
         Ok(())

@@ -78,7 +78,7 @@ impl Repairer<'_> {
             Ok(None) | Err(Fault::Backend(BackendError::Damaged(_))) => return Ok(None),
             Err(fault) => return Err(fault),
         };
-        if !matches!(content_state(self.connection, 0, size, &self.materials)?, Content::Whole) {
+        if !matches!(content_state(self.connection, 0, size, &self.materials)?, Content::Whole | Content::Mended) {
             return Ok(None);
         }
         let sql = "SELECT p.payload_id, p.hash, p.compression, p.original_size, p.bytes

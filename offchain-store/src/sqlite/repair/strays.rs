@@ -2,11 +2,14 @@
 //! those that something names get a number, and what nothing names is taken away.
 
 use super::{Repairer, STEP_ROWS, set_aside_as};
-use crate::sqlite::{
-    fault::Result,
-    read::{self, Instead},
-    rows::{int, uint},
-    strays::{self, NUMBER_END},
+use crate::{
+    pack,
+    sqlite::{
+        fault::Result,
+        read::{self, Instead},
+        rows::{int, uint},
+        strays::{self, NUMBER_END},
+    },
 };
 use pakit_primitives::hasher::Digest;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
@@ -14,7 +17,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 /// Rows of no place that are tried in places without a row, and such places. More were not moved by an accident.
 const TRIED_MAX: usize = 64;
 /// A number that no payload has: what was set aside of a stray row belongs to none.
-const NO_PAYLOAD: i64 = -1;
+pub(super) const NO_PAYLOAD: i64 = -1;
 
 impl Repairer<'_> {
     /// Puts rows of blocks back that stand beyond all others, where they are whole in a place that has no row.
@@ -61,10 +64,10 @@ impl Repairer<'_> {
         }
     }
 
-    /// Rows of packs that no chunk can stand in, since its place has no room for such a number. What packs there are is told by their chunks.
+    /// Rows of packs that no file can be, since its name has no room for such a number. What packs there are is told by their chunks.
     pub(super) fn pack_numbers(&mut self) -> Result<()> {
         let sql = "DELETE FROM packs WHERE pack < 1 OR pack > ?1";
-        self.report.rows_removed += self.connection.execute(sql, [u32::MAX])? as u64;
+        self.report.rows_removed += self.connection.execute(sql, [pack::NUMBER_MAX])? as u64;
         let sql = "UPDATE packs SET bytes = 0 WHERE bytes < 0";
         self.report.rows_corrected += self.connection.execute(sql, ())? as u64;
         Ok(())
@@ -85,6 +88,17 @@ impl Repairer<'_> {
         ] {
             self.report.rows_corrected += self.connection.execute(sql, ())? as u64;
         }
+        Ok(())
+    }
+
+    /// Payloads that got their hashes late are counted from 1 on, and the sums say how many there are.
+    pub(super) fn late_names(&mut self) -> Result<()> {
+        let sql = "DELETE FROM late_names WHERE sequence < 1 OR sequence >= ?1";
+        self.report.rows_removed += self.connection.execute(sql, [int(NUMBER_END)])? as u64;
+        let sql =
+            "UPDATE totals SET late_sequence = last FROM (SELECT ifnull(max(sequence), 0) AS last FROM late_names)
+            WHERE late_sequence <> last";
+        self.report.rows_corrected += self.connection.execute(sql, ())? as u64;
         Ok(())
     }
 

@@ -57,6 +57,9 @@ fn a_row_that_stands_where_none_can_is_told_and_taken_away_and_lengthens_nothing
             "INSERT INTO payloads (payload_id, {PAYLOAD}) SELECT 9223372036854775807, {PAYLOAD} FROM payloads LIMIT 1"
         ),
         "INSERT INTO payloads VALUES (9223372036854775807, 1, 4, 3, 100, 100, NULL, NULL)".to_owned(),
+        "INSERT INTO late_names VALUES (-1, 1)".to_owned(),
+        "INSERT INTO late_names VALUES (9223372036854775807, 1)".to_owned(),
+        "INSERT INTO packs VALUES (4294967295, 0)".to_owned(),
     ] {
         let (folder, log) = of_blocks(64);
         let report = assert_mended(&folder, log, &damage);
@@ -70,6 +73,63 @@ fn sums_that_tell_of_other_blocks_than_there_are_are_not_believed() {
         let (folder, log) = of_blocks(64);
         assert!(assert_mended(&folder, log, &format!("UPDATE totals SET {damage}")).totals_corrected);
     }
+}
+
+#[test]
+fn sums_that_are_exactly_those_of_fewer_blocks_bear_no_copy_of_a_row_out() {
+    let (folder, log) = of_blocks(64);
+    let copy = format!(
+        "INSERT INTO blocks (leaf_index, {BLOCK}) SELECT 64, {BLOCK} FROM blocks WHERE leaf_index = 63;
+        UPDATE totals SET blocks = 65"
+    );
+    assert_eq!(assert_mended(&folder, log, &copy).rows_removed, 1);
+}
+
+#[test]
+fn a_block_that_is_lost_at_the_end_is_told_though_one_of_the_sums_is_damaged_too() {
+    for sum in ["frontier = -1", "original_bytes = -1", "depth_sum = -1", "depth_sum = 0", "edges = 0", "slices = 0"] {
+        let (folder, _) = of_blocks(64);
+        tamper(&folder, &format!("DELETE FROM blocks WHERE leaf_index = 63; UPDATE totals SET {sum}"));
+        for _ in 0..2 {
+            let report = repaired(&folder);
+            assert_eq!((report.is_whole(), report.blocks_lost), (false, vec![63]), "{sum}");
+        }
+    }
+}
+
+#[test]
+fn a_sum_that_leaves_no_room_is_not_kept_for_a_block_that_is_lost() {
+    for sum in ["slices = slices + 1", "depth_sum = 9223372036854775807", "original_bytes = 9223372036854775807"] {
+        let (folder, mut log) = of_blocks(64);
+        tamper(
+            &folder,
+            &format!("UPDATE blocks SET block_hash = zeroblob(32) WHERE leaf_index = 9; UPDATE totals SET {sum}"),
+        );
+        assert!(!repaired(&folder).is_whole());
+        open(&folder, Access::Write).unwrap().commit(log.batch(10)).unwrap();
+    }
+}
+
+#[test]
+fn how_many_contents_were_named_late_follows_from_their_rows() {
+    for damage in ["late_sequence = -1", "late_sequence = 7"] {
+        let (folder, mut log) = of_blocks(64);
+        tamper(&folder, &format!("UPDATE totals SET {damage}"));
+        assert!(repaired(&folder).is_whole(), "{damage}");
+        assert_eq!(problems(&folder), [], "{damage}");
+        open(&folder, Access::Write).unwrap().commit(log.batch(10)).unwrap();
+    }
+    let (folder, log) = of_blocks(64);
+    assert_mended(&folder, log, "INSERT INTO late_names VALUES (-1, 1); UPDATE totals SET edges = edges - 1");
+}
+
+#[test]
+fn a_number_that_nobody_gave_a_pack_is_in_no_ones_way() {
+    let (folder, _) = of_blocks(64);
+    tamper(&folder, "INSERT INTO packs VALUES (99999999, 0)");
+    let report = repaired(&folder);
+    assert!(report.is_whole() && report.rows_removed == 1, "{report:?}");
+    assert_eq!(count(&folder, "packs"), 0);
 }
 
 #[test]
@@ -181,10 +241,9 @@ fn a_number_far_beyond_all_others_takes_neither_time_nor_memory() {
         for access in [Access::Read, Access::Write] {
             assert!(matches!(open(&folder, access), Err(BackendError::Damaged(_))), "{damage}");
         }
-        // The row may be what is left of a block: it stays, and is named.
+        // All other sums are those of the blocks that there are: the row is none of them.
         let report = repaired(&folder);
-        assert_eq!((report.blocks_lost_count, report.rows_removed), (0, 0), "{damage}: {report:?}");
-        assert!(matches!(report.remaining[..], [Problem::StrayRow { table: "blocks", .. }]), "{report:?}");
+        assert_eq!((report.rows_removed, report.is_whole()), (1, true), "{damage}: {report:?}");
         assert_eq!(open(&folder, Access::Read).unwrap().block(63).unwrap().as_ref(), log.newest.last());
     }
 }
@@ -246,6 +305,30 @@ fn a_list_that_tells_of_no_compression_or_of_another_size_is_made_right() {
         assert_eq!(backend.block(2).unwrap().as_ref(), log.newest.last());
         assert_eq!(backend.payload(&hash(&content)).unwrap(), Some(info(2000)));
         assert_eq!(backend.chunks(&hash(&content), 0, 9).unwrap(), refs);
+    }
+}
+
+#[test]
+fn a_content_is_what_its_chunks_are_whatever_stands_beside_them() {
+    let (_, refs, content) = two_chunks();
+    for damage in [
+        "UPDATE payloads SET bytes = x'00' WHERE payload_id = 5",
+        "UPDATE payloads SET kind = 0 WHERE payload_id = 5",
+        "UPDATE payloads SET kind = 0, bytes = x'00' WHERE payload_id = 5",
+        "INSERT INTO payload_chunks VALUES (5, -5, 9999)",
+        "INSERT INTO payload_chunks VALUES (5, 500, 1)",
+        "INSERT INTO payload_chunks VALUES (5, 2000, 1)",
+        "UPDATE payload_chunks SET start_offset = 1001 WHERE start_offset = 1000",
+        "UPDATE payload_chunks SET start_offset = -1 WHERE start_offset = 0",
+    ] {
+        let (folder, log, _) = with_a_list();
+        tamper(&folder, damage);
+        let report = repaired(&folder);
+        assert!(report.is_whole() && report.rows_corrected > 0, "{damage}: {report:?}");
+        assert_eq!(problems(&folder), [], "{damage}");
+        let backend = open(&folder, Access::Read).unwrap();
+        assert_eq!(backend.block(2).unwrap().as_ref(), log.newest.last());
+        assert_eq!(backend.chunks(&hash(&content), 0, 9).unwrap(), refs, "{damage}");
     }
 }
 
