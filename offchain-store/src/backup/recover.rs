@@ -10,7 +10,7 @@ use super::{
     manifest::SnapshotManifest,
     new_instance,
     segment::SegmentReader,
-    sequence::{self, LoggedBlock, Sequence},
+    sequence::{self, LoggedBlock, Sequence, Wrong},
     survey::{Checks, Series, Survey, check_presence, read_all, settle},
 };
 use crate::{
@@ -257,7 +257,9 @@ impl Recovery<'_> {
             }
             Kind::Blocks => self.blocks(body, reader),
             Kind::Settings => {
-                let set = |key: &str, value: &[u8]| self.backend.set_setting(key, value).map_err(Wrong::from);
+                let set = |key: &str, value: &[u8]| {
+                    self.backend.set_setting(key, value).map_err(|error| Wrong::Reader(error.into()))
+                };
                 sequence::settings(body, set).map_err(|wrong| wrong.in_file(reader))
             }
             Kind::Notes => self.notes(body, reader),
@@ -340,7 +342,7 @@ impl Recovery<'_> {
 
     fn blocks(&mut self, body: &[u8], reader: &SegmentReader) -> Result<(), RestoreBackupError> {
         let mut sequence = std::mem::take(&mut self.sequence);
-        let read = sequence.blocks(body, |logged| self.block(logged).map_err(Wrong::Restore));
+        let read = sequence.blocks(body, |logged| self.block(logged).map_err(Wrong::Reader));
         self.sequence = sequence;
         read.map_err(|wrong| wrong.in_file(reader))
     }
@@ -391,33 +393,6 @@ impl Recovery<'_> {
             true => Ok(()),
             // A batch before it was refused, and that is told.
             false => Err(BackendError::BatchMisfit("the one before it was not committed").into()),
-        }
-    }
-}
-
-/// What is wrong with a record, which does not know its file, or why it was not restored.
-enum Wrong {
-    Record(RecordError),
-    Restore(RestoreBackupError),
-}
-
-impl From<RecordError> for Wrong {
-    fn from(error: RecordError) -> Self {
-        Self::Record(error)
-    }
-}
-
-impl From<BackendError> for Wrong {
-    fn from(error: BackendError) -> Self {
-        Self::Restore(error.into())
-    }
-}
-
-impl Wrong {
-    fn in_file(self, reader: &SegmentReader) -> RestoreBackupError {
-        match self {
-            Self::Record(source) => reader.damaged(source).into(),
-            Self::Restore(error) => error,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What has to follow what in a series. Whoever checks a backup and whoever restores it read the records through here, so that neither
 //! refuses what the other takes.
 
+use super::{FolderError, segment::SegmentReader};
 use crate::{
     block::DagBlock,
     plan,
@@ -35,6 +36,27 @@ pub(super) struct LoggedBlock<'a> {
     pub(super) is_audit: bool,
     /// The map that the block names, where it stands before it.
     pub(super) map: Option<(MetadataHash, &'a [u8])>,
+}
+
+/// What is wrong with a record, which does not know its file yet, or with what whoever reads it makes of it.
+pub(super) enum Wrong<E> {
+    Record(RecordError),
+    Reader(E),
+}
+
+impl<E> From<RecordError> for Wrong<E> {
+    fn from(error: RecordError) -> Self {
+        Self::Record(error)
+    }
+}
+
+impl<E: From<FolderError>> Wrong<E> {
+    pub(super) fn in_file(self, reader: &SegmentReader) -> E {
+        match self {
+            Self::Record(source) => reader.damaged(source).into(),
+            Self::Reader(error) => error,
+        }
+    }
 }
 
 /// Chunks of a record, none of them larger than a repository can keep.

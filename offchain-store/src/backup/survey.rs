@@ -6,7 +6,7 @@ use super::{
     folder::{Folder, file_error},
     manifest::SnapshotManifest,
     segment::{SegmentReader, stated_digest},
-    sequence::{self, Sequence},
+    sequence::{self, Sequence, Wrong},
 };
 use crate::{
     backend::BackendError,
@@ -285,30 +285,9 @@ impl Dictionaries {
     }
 }
 
-/// What is wrong with a record, or with what it says. The former does not know its file yet.
-enum Wrong {
-    Record(RecordError),
-    Folder(FolderError),
-}
-
-impl From<RecordError> for Wrong {
-    fn from(error: RecordError) -> Self {
-        Self::Record(error)
-    }
-}
-
-impl From<FolderError> for Wrong {
+impl From<FolderError> for Wrong<FolderError> {
     fn from(error: FolderError) -> Self {
-        Self::Folder(error)
-    }
-}
-
-impl Wrong {
-    fn in_file(self, reader: &SegmentReader) -> FolderError {
-        match self {
-            Self::Record(source) => reader.damaged(source),
-            Self::Folder(error) => error,
-        }
+        Self::Reader(error)
     }
 }
 
@@ -361,7 +340,7 @@ impl Walk {
                 let is_right = plain.is_ok_and(|plain| blake3::hash(&plain).as_bytes() == entry.chunk_hash.as_bytes());
                 if !is_right {
                     let chunk = FolderError::Chunk { path: reader.path().to_owned(), chunk_hash: entry.chunk_hash };
-                    return Err(Wrong::Folder(chunk));
+                    return Err(Wrong::Reader(chunk));
                 }
             }
             if let Some(names) = &checks.names {
@@ -396,7 +375,7 @@ impl Walk {
 
     fn blocks(&mut self, body: &[u8], reader: &SegmentReader, checks: &Checks<'_>) -> Result<(), FolderError> {
         let Self { size, survey, log, sequence, .. } = self;
-        let read = sequence.blocks::<Wrong>(body, |logged| {
+        let read = sequence.blocks::<Wrong<_>>(body, |logged| {
             let (header, payload) = (logged.block.header(), logged.payload);
             if let Some(names) = &checks.names {
                 names.name(reader.path(), payload, &header.content_hash, header.original_size)?;
